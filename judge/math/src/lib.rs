@@ -1,0 +1,1 @@
+//! Equivalence of mathematical answers by exact rules.

@@ -1,0 +1,2 @@
+//! `sandbox run`.
+fn main() {}
