@@ -1,0 +1,8 @@
+//! Numbers: exact rationals under a bit budget, rigorous real and complex balls,
+//! and arithmetic modulo primes.
+
+pub(crate) mod ball;
+pub(crate) mod complex;
+pub(crate) mod exact;
+pub(crate) mod magnitude;
+pub(crate) mod modular;
