@@ -1,0 +1,296 @@
+//! The flow of one comparison: repair, guards, special forms, readings, verdict.
+
+use crate::calendar;
+use crate::choice;
+use crate::compare as comparison;
+use crate::fuel::Exhausted;
+use crate::identity::Workbench;
+use crate::json;
+use crate::lex::{Kind, Token};
+use crate::limits;
+use crate::number::modular::mix;
+use crate::parse::{self, Comma, Failure, Logarithm, Reading, words};
+use crate::policy::Policy;
+use crate::reason::{Decision, Explanation, Finding, Holds, Reason, Verdict};
+use crate::repair::repair;
+use crate::value::Value;
+
+/// Both readings and what follows from them.
+struct Judged {
+    finding: Finding,
+    reference: String,
+    answer: String,
+}
+
+impl Judged {
+    fn plain(finding: Finding, reference: &str, answer: &str) -> Self {
+        Self { finding, reference: shown(reference), answer: shown(answer) }
+    }
+}
+
+fn shown(text: &str) -> String {
+    let mut cut: String = text.chars().take(200).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    format!("\"{cut}\"")
+}
+
+/// Decides whether `answer` means the same as `reference` under `policy`.
+#[must_use]
+pub fn compare(reference: &str, answer: &str, policy: &Policy) -> Decision {
+    let mut bench = Workbench::new(seed(reference, answer));
+    let judged = if reference.len().max(answer.len()) > limits::INPUT_BYTES_MAX {
+        Judged::plain(Finding::undecided(Reason::TooLong), reference, answer)
+    } else {
+        let left = repair(reference);
+        let right = repair(answer);
+        judge(&left, &right, policy, &mut bench)
+    };
+    let rule = rule_text(judged.finding);
+    Decision {
+        verdict: judged.finding.verdict,
+        reason: judged.finding.reason,
+        explanation: Explanation { reference: judged.reference, answer: judged.answer, rule },
+        fuel_spent: bench.fuel.spent(),
+    }
+}
+
+/// Decides against several acceptable references: equal to any is equal; different
+/// only if different from all.
+#[must_use]
+pub fn compare_any<'a>(
+    references: impl IntoIterator<Item = &'a str>,
+    answer: &str,
+    policy: &Policy,
+) -> Option<Decision> {
+    let mut best: Option<Decision> = None;
+    for reference in references {
+        let decision = compare(reference, answer, policy);
+        let better = match (&best, decision.verdict) {
+            (None, _) | (_, Verdict::Equal) => true,
+            (Some(known), Verdict::Undecided) => known.verdict == Verdict::Different,
+            (Some(_), Verdict::Different) => false,
+        };
+        let done = decision.verdict == Verdict::Equal;
+        if better {
+            best = Some(decision);
+        }
+        if done {
+            break;
+        }
+    }
+    best
+}
+
+/// The same for both orders of the texts, so that a comparison has no direction of luck.
+fn seed(left: &str, right: &str) -> u64 {
+    let hash = |text: &str| text.bytes().fold(0x5eed, |state, byte| mix(state ^ u64::from(byte)));
+    hash(left).wrapping_add(hash(right))
+}
+
+fn judge(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) -> Judged {
+    if left == right && !is_blank(left) {
+        return Judged::plain(Finding::equal(Reason::SameText), left, right);
+    }
+    if is_blank(right) {
+        return Judged::plain(Finding::different(Reason::Empty), left, right);
+    }
+    if is_blank(left) {
+        return Judged::plain(Finding::undecided(Reason::Unreadable), left, right);
+    }
+    if let Some(finding) = special_forms(left, right, policy) {
+        return Judged::plain(finding, left, right);
+    }
+    let judged = mathematics(left, right, policy, bench);
+    match judged {
+        Ok(judged) => judged,
+        Err(Exhausted) => Judged::plain(Finding::undecided(Reason::FuelExhausted), left, right),
+    }
+}
+
+/// Nothing but punctuation: no letter, digit or symbol of mathematics.
+fn is_blank(text: &str) -> bool {
+    const SYMBOLS: [&str; 4] = ["\\emptyset", "\\varnothing", "\\infty", "\\{\\}"];
+    !text.chars().any(char::is_alphanumeric) && !SYMBOLS.contains(&text)
+}
+
+/// JSON, dates and choice letters.
+fn special_forms(left: &str, right: &str, policy: &Policy) -> Option<Finding> {
+    if let Some(reference) = json::parse(left) {
+        return Some(match json::parse(right) {
+            Some(answer) => Finding::when(Holds::from_bool(reference == answer), Reason::Json),
+            None => Finding::undecided(Reason::Json),
+        });
+    }
+    if let (Some(reference), Some(answer)) = (calendar::date(left), calendar::date(right)) {
+        let same_day = reference[1..] == answer[1..];
+        let same_year = reference[0] == answer[0] || reference[0] == 0 || answer[0] == 0;
+        return Some(Finding::when(Holds::from_bool(same_day && same_year), Reason::Calendar));
+    }
+    if policy.choice_letters.is_on() {
+        if let (Some(reference), Some(answer)) = (choice::choice(left), choice::choice(right)) {
+            if reference.is_marked || answer.is_marked {
+                let same = reference.letters == answer.letters;
+                return Some(Finding::when(Holds::from_bool(same), Reason::Choice));
+            }
+        }
+    }
+    None
+}
+
+/// One side under one reading.
+type Side = Result<Value, Failure>;
+
+fn mathematics(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) -> Result<Judged, Exhausted> {
+    let (Ok(left_tokens), Ok(right_tokens)) = (parse::tokens(left), parse::tokens(right)) else {
+        return Err(Exhausted);
+    };
+    let logarithms: &[Logarithm] = if bare_logarithm(&left_tokens) || bare_logarithm(&right_tokens) {
+        &[Logarithm::Natural, Logarithm::Ten]
+    } else {
+        &[Logarithm::Natural]
+    };
+    let reference_commas = commas(&left_tokens, false);
+    let answer_commas = commas(&right_tokens, policy.decimal_comma.is_on());
+    let mut best: Option<Judged> = None;
+    let mut tried = 0;
+    for logarithm in logarithms {
+        for comma in &reference_commas {
+            let reading = Reading { comma: *comma, logarithm: *logarithm };
+            let reference = side(left, &left_tokens, reading, bench);
+            for comma in &answer_commas {
+                tried += 1;
+                if tried > limits::READINGS_MAX {
+                    break;
+                }
+                let reading = Reading { comma: *comma, logarithm: *logarithm };
+                let answer = side(right, &right_tokens, reading, bench);
+                let judged = sides(&reference, &answer, (left, right), (policy, bench));
+                if judged.finding.is_equal() {
+                    return Ok(judged);
+                }
+                best = Some(more_cautious(best, judged));
+            }
+        }
+    }
+    best.ok_or(Exhausted)
+}
+
+/// Undecided under any reading outweighs different under another.
+fn more_cautious(known: Option<Judged>, next: Judged) -> Judged {
+    match known {
+        None => next,
+        Some(known) if next.finding.verdict == Verdict::Undecided && known.finding.verdict == Verdict::Different => next,
+        Some(known) => known,
+    }
+}
+
+fn bare_logarithm(tokens: &[Token]) -> bool {
+    tokens.iter().enumerate().any(|(index, token)| {
+        let log = matches!(&token.kind, Kind::Command(name) if name == "log");
+        log && tokens.get(index + 1).is_none_or(|next| next.kind != Kind::Mark('_'))
+    })
+}
+
+/// What a comma between digits may mean on one side, likeliest first.
+fn commas(tokens: &[Token], decimal: bool) -> Vec<Comma> {
+    let digits = |index: usize| match tokens.get(index).map(|token| (&token.kind, token.spaced)) {
+        Some((Kind::Digits(digits), spaced)) => Some((digits.as_str(), spaced)),
+        _ => None,
+    };
+    let mut thousands = false;
+    let mut tight = 0;
+    let mut other = 0;
+    for (index, token) in tokens.iter().enumerate() {
+        if token.kind != Kind::Mark(',') {
+            continue;
+        }
+        let before = index.checked_sub(1).and_then(digits);
+        match (before, digits(index + 1)) {
+            (Some((head, _)), Some((tail, false))) if !token.spaced => {
+                tight += 1;
+                let group = tail.split('.').next().map_or(0, str::len) == 3;
+                thousands |= group && head.len() <= 3;
+            }
+            _ => other += 1,
+        }
+    }
+    let mut meanings = Vec::new();
+    if thousands {
+        meanings.push(Comma::Thousands);
+    }
+    meanings.push(Comma::List);
+    if decimal && tight == 1 && other == 0 && !thousands {
+        meanings.push(Comma::Decimal);
+    }
+    meanings
+}
+
+fn side(text: &str, tokens: &[Token], reading: Reading, bench: &mut Workbench) -> Side {
+    if let Some(date) = calendar::date(text) {
+        return Ok(Value::Date(date));
+    }
+    let plain = words::normalize(text);
+    if let Some(value) = words::phrase(&plain) {
+        return Ok(value);
+    }
+    match parse::parse(tokens, reading, bench) {
+        Err(Failure::Words) => Ok(Value::Words(plain)),
+        other => other,
+    }
+}
+
+fn sides(
+    reference: &Side,
+    answer: &Side,
+    (left, right): (&str, &str),
+    (policy, bench): (&Policy, &mut Workbench),
+) -> Judged {
+    let (Ok(a), Ok(b)) = (reference, answer) else {
+        return Judged::plain(unread(reference, answer, (left, right)), left, right);
+    };
+    let finding = comparison::compare(bench, policy, a, b)
+        .unwrap_or(Finding::undecided(Reason::FuelExhausted));
+    let finding = if finding.is_equal() || bench.fuel.is_empty() {
+        finding
+    } else {
+        same_words(finding, left, right)
+    };
+    Judged { finding, reference: described(a, bench), answer: described(b, bench) }
+}
+
+/// Texts whose normal words agree mean the same, however they were parsed.
+fn same_words(finding: Finding, left: &str, right: &str) -> Finding {
+    let wordy = |text: &str| text.split(|next: char| !next.is_alphabetic()).any(|word| word.len() >= 4);
+    if !(wordy(left) && wordy(right)) {
+        return finding;
+    }
+    let (left, right) = (words::normalize(left), words::normalize(right));
+    if left == right { Finding::equal(Reason::Text) } else { finding }
+}
+
+/// One side at least has no value.
+fn unread(reference: &Side, answer: &Side, (left, right): (&str, &str)) -> Finding {
+    let (a, b) = (words::normalize(left), words::normalize(right));
+    if a == b && !a.is_empty() {
+        return Finding::equal(Reason::Text);
+    }
+    let exhausted = |side: &Side| matches!(side, Err(Failure::Exhausted));
+    if exhausted(reference) || exhausted(answer) {
+        return Finding::undecided(Reason::FuelExhausted);
+    }
+    let unsupported = |side: &Side| matches!(side, Err(Failure::Unsupported));
+    if unsupported(reference) || unsupported(answer) {
+        return Finding::undecided(Reason::Unsupported);
+    }
+    Finding::undecided(Reason::Unreadable)
+}
+
+fn described(value: &Value, bench: &Workbench) -> String {
+    format!("{}: {}", value.kind(), value.show(&bench.pool))
+}
+
+fn rule_text(finding: Finding) -> String {
+    format!("{} by rule {}", finding.verdict, finding.reason)
+}

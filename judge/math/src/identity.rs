@@ -1,0 +1,343 @@
+//! Whether two expressions are equal. The first test that proves something wins:
+//! same node, exact fractions, images modulo primes, enclosures at sample points.
+
+use std::cmp::Ordering;
+
+use dashu_int::IBig;
+
+use crate::expression::enclose::Sample;
+use crate::expression::modulo::Point;
+use crate::expression::traits::Traits;
+use crate::expression::{Id, Pool};
+use crate::fuel::{Exhausted, Fuel};
+use crate::limits;
+use crate::number::ball::{Arithmetic, Ball};
+use crate::number::complex::Enclosure;
+use crate::number::exact;
+use crate::number::magnitude::Magnitude;
+use crate::number::modular::{Field, mix};
+use crate::reason::{Finding, Holds, Reason};
+
+/// Points modulo primes at which two expressions must agree.
+const MODULAR_POINTS: usize = 2;
+/// Points that are tried before the modular test gives up.
+const MODULAR_TRIES: u64 = 6;
+
+/// Everything that a comparison of expressions works with.
+#[derive(Debug)]
+pub(crate) struct Workbench {
+    pub(crate) pool: Pool,
+    pub(crate) fuel: Fuel,
+    /// Derived from both texts: the only source of sample points.
+    pub(crate) seed: u64,
+}
+
+/// What one sample point shows.
+enum Witness {
+    Agree,
+    Differ,
+    Nothing,
+}
+
+impl Workbench {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { pool: Pool::new(), fuel: Fuel::new(), seed }
+    }
+
+    /// Whether `left` (the reference) and `right` are the same expression. Where the
+    /// reference is real, its real domain is the domain of the comparison.
+    pub(crate) fn same(&mut self, left: Id, right: Id) -> Result<Finding, Exhausted> {
+        self.fuel.spend(1)?;
+        if let Some(finding) = self.same_by_form(left, right) {
+            return Ok(finding);
+        }
+        let traits = self.pool.traits(&[left, right]);
+        self.fuel.spend(traits.constant_bits as u64 / 256)?;
+        if traits.has_infinity || traits.has_plus_minus {
+            return Ok(Finding::undecided(Reason::Unsupported));
+        }
+        match self.same_modulo(left, right, &traits)? {
+            Holds::Yes => return Ok(Finding::equal(Reason::ModularIdentity)),
+            Holds::No => return Ok(Finding::different(Reason::ModularIdentity)),
+            Holds::Unknown => {}
+        }
+        if traits.has_call {
+            return Ok(Finding::undecided(Reason::Unsupported));
+        }
+        let holds = if traits.variables.is_empty() {
+            self.same_constant(left, right, &traits)?
+        } else {
+            self.same_at_samples(left, right, &traits)?
+        };
+        Ok(Finding::when(holds, Reason::Enclosure))
+    }
+
+    fn same_by_form(&self, left: Id, right: Id) -> Option<Finding> {
+        use crate::expression::Node;
+        let undefined = |id| *self.pool.node(id) == Node::Undefined;
+        match (undefined(left), undefined(right)) {
+            (true, true) => return Some(Finding::undecided(Reason::Undefined)),
+            (true, false) | (false, true) => return Some(Finding::different(Reason::Undefined)),
+            (false, false) => {}
+        }
+        if left == right {
+            return Some(Finding::equal(Reason::SameForm));
+        }
+        if let (Some(a), Some(b)) = (self.pool.as_rational(left), self.pool.as_rational(right)) {
+            return Some(Finding::when(Holds::from_bool(a == b), Reason::ExactNumber));
+        }
+        match (self.pool.as_infinity(left), self.pool.as_infinity(right)) {
+            (Some(_), Some(_)) => Some(Finding::different(Reason::SameForm)),
+            (Some(_), None) if !self.pool.traits(&[right]).has_infinity => {
+                Some(Finding::different(Reason::Kind))
+            }
+            (None, Some(_)) if !self.pool.traits(&[left]).has_infinity => {
+                Some(Finding::different(Reason::Kind))
+            }
+            _ => None,
+        }
+    }
+
+    fn same_modulo(&mut self, left: Id, right: Id, traits: &Traits) -> Result<Holds, Exhausted> {
+        let mut agreed = 0;
+        for attempt in 0..MODULAR_TRIES {
+            let seed = mix(self.seed.wrapping_add(attempt));
+            let field = Field::new(usize::try_from(seed >> 40).unwrap_or(0));
+            let point = Point { field, seed };
+            let images = self.pool.images(&[left, right], point, &mut self.fuel)?;
+            let [Some(a), Some(b)] = images[..] else { continue };
+            if a != b {
+                return Ok(if traits.is_independent() { Holds::No } else { Holds::Unknown });
+            }
+            agreed += 1;
+            if agreed == MODULAR_POINTS {
+                return Ok(Holds::Yes);
+            }
+        }
+        Ok(Holds::Unknown)
+    }
+
+    fn same_constant(&mut self, left: Id, right: Id, traits: &Traits) -> Result<Holds, Exhausted> {
+        let needed = needed_bits(traits);
+        let last = usize::try_from(needed).unwrap_or(usize::MAX).saturating_add(48);
+        let mut precisions = limits::PRECISIONS.to_vec();
+        precisions.retain(|precision| *precision < last);
+        if last <= limits::PRECISION_MAX {
+            precisions.push(last);
+        }
+        for precision in precisions {
+            match self.witness(left, right, &Sample::new(), (precision, needed))? {
+                Witness::Agree => return Ok(Holds::Yes),
+                Witness::Differ => return Ok(Holds::No),
+                Witness::Nothing => {}
+            }
+        }
+        Ok(Holds::Unknown)
+    }
+
+    fn same_at_samples(&mut self, left: Id, right: Id, traits: &Traits) -> Result<Holds, Exhausted> {
+        let mut agreed = 0;
+        for attempt in 0..limits::SAMPLES_TRIED {
+            let sample = self.sample(traits, attempt);
+            let mut witness = Witness::Nothing;
+            for precision in [limits::PRECISIONS[0], limits::PRECISIONS[1]] {
+                let target = (precision, limits::AGREEMENT_BITS);
+                witness = self.witness(left, right, &sample, target)?;
+                if !matches!(witness, Witness::Nothing) {
+                    break;
+                }
+            }
+            match witness {
+                Witness::Differ => return Ok(Holds::No),
+                Witness::Agree => agreed += 1,
+                Witness::Nothing => {}
+            }
+            if agreed >= limits::SAMPLES_NEEDED {
+                return Ok(Holds::Yes);
+            }
+        }
+        Ok(Holds::Unknown)
+    }
+
+    /// A point with every variable at a fraction, from the unit interval outwards.
+    fn sample(&self, traits: &Traits, attempt: usize) -> Sample {
+        let spans: [(i64, i64); 6] = [(0, 1), (1, 3), (-1, 0), (-4, -1), (3, 12), (0, 1)];
+        let mut sample = Sample::new();
+        for (index, name) in traits.variables.iter().enumerate() {
+            let step = (attempt as u64) << 20 | index as u64;
+            let random = mix(self.seed ^ mix(step));
+            let value = if traits.whole.contains(name) {
+                exact::integer(i64::try_from(attempt).unwrap_or(0) + 1)
+                    + exact::integer(i64::try_from(random % 3).unwrap_or(0))
+            } else {
+                let turn = if attempt < 2 { attempt } else { attempt + index };
+                let (low, high) = spans[turn % spans.len()];
+                let part = exact::fraction(i64::try_from(random % 1021 + 1).unwrap_or(1), 1023);
+                exact::integer(low) + part * exact::integer(high - low)
+            };
+            sample.push((*name, value));
+        }
+        sample
+    }
+
+    fn witness(
+        &mut self,
+        left: Id,
+        right: Id,
+        sample: &Sample,
+        (precision, needed): (usize, i64),
+    ) -> Result<Witness, Exhausted> {
+        let mut arithmetic = Arithmetic::new(precision);
+        let values =
+            self.pool.enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
+        let [reference, answer] = &values[..] else { return Ok(Witness::Nothing) };
+        Ok(compare(reference, answer, &arithmetic, needed))
+    }
+
+    /// The order of two constants, when it can be proved.
+    pub(crate) fn order(&mut self, left: Id, right: Id) -> Result<Option<Ordering>, Exhausted> {
+        if left == right {
+            return Ok(Some(Ordering::Equal));
+        }
+        if let (Some(a), Some(b)) = (self.pool.as_rational(left), self.pool.as_rational(right)) {
+            return Ok(Some(a.cmp(b)));
+        }
+        if self.same(left, right)?.is_equal() {
+            return Ok(Some(Ordering::Equal));
+        }
+        for precision in limits::PRECISIONS {
+            let mut arithmetic = Arithmetic::new(precision);
+            let values = self.pool.enclosures(
+                &[left, right],
+                &Sample::new(),
+                &mut arithmetic,
+                &mut self.fuel,
+            )?;
+            if let [Enclosure::Real(a), Enclosure::Real(b)] = &values[..] {
+                let sign = arithmetic.sub(a, b).and_then(|difference| difference.sign());
+                if sign.is_some() {
+                    return Ok(sign);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The integer next to a real constant; a guess that needs a proof of its own.
+    pub(crate) fn nearest_integer(&mut self, id: Id) -> Result<Option<IBig>, Exhausted> {
+        let half = self.pool.rational(exact::fraction(1, 2))?;
+        let shifted = self.pool.sum(id, half)?;
+        let mut arithmetic = Arithmetic::new(limits::PRECISIONS[0]);
+        let values =
+            self.pool.enclosures(&[shifted], &Sample::new(), &mut arithmetic, &mut self.fuel)?;
+        Ok(match values.first() {
+            Some(Enclosure::Real(ball)) => arithmetic.floor(ball),
+            _ => None,
+        })
+    }
+}
+
+/// Bits that two constants must share: more for longer constants, so that a
+/// difference that is written down can never be rounded away.
+fn needed_bits(traits: &Traits) -> i64 {
+    let bits = i64::try_from(traits.constant_bits).unwrap_or(i64::MAX / 4);
+    limits::AGREEMENT_BITS.saturating_add(bits.saturating_mul(2))
+}
+
+fn compare(
+    reference: &Enclosure,
+    answer: &Enclosure,
+    arithmetic: &Arithmetic,
+    needed: i64,
+) -> Witness {
+    match (reference, answer) {
+        (Enclosure::Huge { negative, bits }, Enclosure::Real(ball))
+        | (Enclosure::Real(ball), Enclosure::Huge { negative, bits }) => {
+            let small = ball.upper().log2().is_none_or(|size| size + 1 < *bits);
+            let other_side = match ball.sign() {
+                Some(Ordering::Less) => !*negative,
+                Some(_) => *negative,
+                None => false,
+            };
+            return if small || other_side { Witness::Differ } else { Witness::Nothing };
+        }
+        (Enclosure::Real(_), other) if other.is_surely_not_real() => return Witness::Differ,
+        _ => {}
+    }
+    let (Some((a, b)), Some((c, d))) = (reference.parts(), answer.parts()) else {
+        return Witness::Nothing;
+    };
+    if !reference.is_real() && reference.is_surely_not_real() && answer.is_real() {
+        return Witness::Differ;
+    }
+    let (Some(re), Some(im)) = (arithmetic.sub(&a, &c), arithmetic.sub(&b, &d)) else {
+        return Witness::Nothing;
+    };
+    if !re.lower().is_zero() || !im.lower().is_zero() {
+        return Witness::Differ;
+    }
+    let scale = [&a, &b, &c, &d].iter().fold(
+        Magnitude::ZERO,
+        |scale, part| {
+            let size = part.lower();
+            if size.compare(scale) == Ordering::Greater { size } else { scale }
+        },
+    );
+    // Next to an exact zero the closeness is absolute; elsewhere it is relative.
+    let zero = |re: &Ball, im: &Ball| re.is_exact_zero() && im.is_exact_zero();
+    let scale = if zero(&a, &b) || zero(&c, &d) { Magnitude::ONE } else { scale };
+    let agreed = re.certain_bits(scale).min(im.certain_bits(scale));
+    if agreed >= needed { Witness::Agree } else { Witness::Nothing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expression::Function;
+    use crate::reason::Verdict;
+
+    #[test]
+    fn radicals_are_decided_both_ways() {
+        let mut bench = Workbench::new(7);
+        let two = bench.pool.integer(2).unwrap();
+        let three = bench.pool.integer(3).unwrap();
+        let root = bench.pool.square_root(two).unwrap();
+        let double = bench.pool.product(two, root).unwrap();
+        let inner = bench.pool.sum(three, double).unwrap();
+        let nested = bench.pool.square_root(inner).unwrap();
+        let one = bench.pool.integer(1).unwrap();
+        let simple = bench.pool.sum(one, root).unwrap();
+        assert_eq!(bench.same(simple, nested).unwrap().verdict, Verdict::Equal);
+        assert_eq!(bench.same(two, nested).unwrap().verdict, Verdict::Different);
+    }
+
+    #[test]
+    fn pythagorean_identity_holds_and_its_mirror_fails() {
+        let mut bench = Workbench::new(7);
+        let x = bench.pool.variable("x").unwrap();
+        let two = bench.pool.integer(2).unwrap();
+        let one = bench.pool.integer(1).unwrap();
+        let sine = bench.pool.apply(Function::Sin, x).unwrap();
+        let cosine = bench.pool.apply(Function::Cos, x).unwrap();
+        let sine_square = bench.pool.power(sine, two).unwrap();
+        let cosine_square = bench.pool.power(cosine, two).unwrap();
+        let sum = bench.pool.sum(sine_square, cosine_square).unwrap();
+        let difference = bench.pool.difference(sine_square, cosine_square).unwrap();
+        assert_eq!(bench.same(one, sum).unwrap().verdict, Verdict::Equal);
+        assert_eq!(bench.same(one, difference).unwrap().verdict, Verdict::Different);
+    }
+
+    #[test]
+    fn difference_far_behind_the_point_is_not_rounded_away() {
+        let mut bench = Workbench::new(7);
+        let pi = bench.pool.insert(crate::expression::Node::Pi).unwrap();
+        let sine = bench.pool.apply(Function::Sin, pi).unwrap();
+        assert_eq!(bench.pool.as_rational(sine), Some(&dashu_ratio::RBig::ZERO));
+        let e = bench.pool.insert(crate::expression::Node::Euler).unwrap();
+        let both = bench.pool.sum(pi, e).unwrap();
+        let tiny = exact::power(&exact::integer(10), &(-300).into()).unwrap();
+        let tiny = bench.pool.rational(tiny).unwrap();
+        let near = bench.pool.sum(both, tiny).unwrap();
+        assert_eq!(bench.same(both, near).unwrap().verdict, Verdict::Different);
+    }
+}

@@ -1,0 +1,235 @@
+//! Tokens to a typed value. A descent by precedence; its depth is counted and
+//! bounded by [`crate::limits::DEPTH_MAX`], so no input can exhaust the stack.
+//!
+//! Precedence, loosest first: list, relation, set operation, ratio, sum, product,
+//! sign, power, postfix. Ambiguous notation is settled by a [`Reading`]; the
+//! comparison tries several.
+
+mod algebra;
+pub(crate) use algebra::plain;
+mod atom;
+mod command;
+mod expression;
+mod function;
+mod letters;
+mod matrix;
+mod number;
+mod statement;
+mod suffix;
+pub(crate) mod words;
+
+use crate::expression::{Id, Pool};
+use crate::fuel::Exhausted;
+use crate::identity::Workbench;
+use crate::lex::{self, Kind, Token};
+use crate::limits;
+use crate::value::Value;
+
+/// What a comma between digits means outside of brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Comma {
+    List,
+    Thousands,
+    Decimal,
+}
+
+/// The base of a logarithm without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Logarithm {
+    Natural,
+    Ten,
+}
+
+/// How ambiguous notation is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Reading {
+    pub(crate) comma: Comma,
+    pub(crate) logarithm: Logarithm,
+}
+
+/// Why a text has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Not well-formed.
+    Unreadable,
+    /// Words where mathematics was expected.
+    Words,
+    /// Notation without a meaning here.
+    Unsupported,
+    /// A limit was reached.
+    Exhausted,
+}
+
+impl From<Exhausted> for Failure {
+    fn from(_: Exhausted) -> Self {
+        Self::Exhausted
+    }
+}
+
+pub(crate) type Parsed<T> = Result<T, Failure>;
+
+/// The state of one parse.
+#[derive(Debug)]
+pub(crate) struct Parser<'a> {
+    tokens: &'a [Token],
+    position: usize,
+    depth: usize,
+    /// Brackets around the position: a comma in brackets never groups digits.
+    brackets: usize,
+    /// Open absolute bars: the next bar closes.
+    bars: usize,
+    /// In a set builder a bar divides.
+    bar_divides: bool,
+    reading: Reading,
+    bench: &'a mut Workbench,
+}
+
+/// Tokens of a repaired text, with runs of letters resolved.
+pub(crate) fn tokens(text: &str) -> Parsed<Vec<Token>> {
+    Ok(letters::resolve(lex::lex(text)?))
+}
+
+/// Reads all tokens as one value.
+pub(crate) fn parse(tokens: &[Token], reading: Reading, bench: &mut Workbench) -> Parsed<Value> {
+    bench.fuel.spend(tokens.len() as u64)?;
+    let mut parser = Parser {
+        tokens,
+        position: 0,
+        depth: 0,
+        brackets: 0,
+        bars: 0,
+        bar_divides: false,
+        reading,
+        bench,
+    };
+    let value = parser.statement()?;
+    if parser.position < tokens.len() {
+        let words = tokens[parser.position..]
+            .iter()
+            .any(|token| matches!(token.kind, Kind::Word(_)));
+        return Err(if words { Failure::Words } else { Failure::Unreadable });
+    }
+    Ok(value)
+}
+
+impl Parser<'_> {
+    fn pool(&mut self) -> &mut Pool {
+        &mut self.bench.pool
+    }
+
+    fn peek(&self) -> Option<&Kind> {
+        self.peek_at(0)
+    }
+
+    fn peek_at(&self, ahead: usize) -> Option<&Kind> {
+        self.tokens.get(self.position + ahead).map(|token| &token.kind)
+    }
+
+    fn is_spaced_at(&self, ahead: usize) -> bool {
+        self.tokens.get(self.position + ahead).is_some_and(|token| token.spaced)
+    }
+
+    fn advance(&mut self) {
+        self.position += 1;
+    }
+
+    fn at_mark(&self, mark: char) -> bool {
+        self.peek() == Some(&Kind::Mark(mark))
+    }
+
+    fn mark_at(&self, ahead: usize, mark: char) -> bool {
+        self.peek_at(ahead) == Some(&Kind::Mark(mark))
+    }
+
+    fn at_command(&self, name: &str) -> bool {
+        matches!(self.peek(), Some(Kind::Command(command)) if command == name)
+    }
+
+    fn word(&self) -> Option<&str> {
+        match self.peek() {
+            Some(Kind::Word(word)) => Some(word),
+            _ => None,
+        }
+    }
+
+    fn eat_mark(&mut self, mark: char) -> bool {
+        let found = self.at_mark(mark);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    fn expect_mark(&mut self, mark: char) -> Parsed<()> {
+        if self.eat_mark(mark) { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    fn eat_command(&mut self, name: &str) -> bool {
+        let found = self.at_command(name);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    /// The failure that fits the token at hand.
+    fn unexpected(&self) -> Failure {
+        match self.peek() {
+            Some(Kind::Word(_)) => Failure::Words,
+            _ => Failure::Unreadable,
+        }
+    }
+
+    /// Runs a part of the grammar one level deeper.
+    fn deeper<T>(&mut self, part: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth >= limits::DEPTH_MAX {
+            return Err(Failure::Exhausted);
+        }
+        self.depth += 1;
+        let result = part(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Runs a part of the grammar and goes back when it fails without exhaustion.
+    fn attempt<T>(&mut self, part: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<Option<T>> {
+        let state = (self.position, self.brackets, self.bars, self.bar_divides);
+        match part(self) {
+            Ok(value) => Ok(Some(value)),
+            Err(Failure::Exhausted) => Err(Failure::Exhausted),
+            Err(Failure::Unreadable | Failure::Words | Failure::Unsupported) => {
+                (self.position, self.brackets, self.bars, self.bar_divides) = state;
+                self.bench.fuel.spend(4)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A value as a plain expression.
+    fn as_expression(&mut self, value: Value) -> Parsed<Id> {
+        match value {
+            Value::Scalar(scalar) => Ok(algebra::plain(self.bench, &scalar)?),
+            Value::Group { mut items, open: '(' | '[', .. } if items.len() == 1 => {
+                let item = items.pop().ok_or(Failure::Unreadable)?;
+                match item {
+                    Value::Scalar(scalar) => Ok(algebra::plain(self.bench, &scalar)?),
+                    _ => Err(Failure::Unsupported),
+                }
+            }
+            Value::Words(_) => Err(Failure::Words),
+            Value::Group { .. }
+            | Value::Set(_)
+            | Value::List { .. }
+            | Value::Chain { .. }
+            | Value::Named(_)
+            | Value::SetOperation { .. }
+            | Value::Builder { .. }
+            | Value::Matrix { .. }
+            | Value::Based { .. }
+            | Value::Ratio(_)
+            | Value::Time(_)
+            | Value::Date(_)
+            | Value::Opaque(_) => Err(Failure::Unsupported),
+        }
+    }
+}

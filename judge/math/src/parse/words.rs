@@ -1,0 +1,121 @@
+//! Words of answers: numbers, synonyms, and the normal form of plain text.
+
+use crate::value::{NamedSet, Value};
+
+/// The value of a number word up to one hundred, and of a few collectives.
+pub(crate) fn number(word: &str) -> Option<i64> {
+    const SMALL: [&str; 20] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+        "nineteen",
+    ];
+    const TENS: [&str; 8] =
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+    let lower = word.to_lowercase();
+    let small = SMALL.iter().position(|known| *known == lower);
+    let tens = || TENS.iter().position(|known| *known == lower).map(|index| (index + 2) * 10);
+    let index = small.or_else(tens)?;
+    i64::try_from(index).ok()
+}
+
+/// Words that multiply the number before them.
+pub(crate) fn multiplier(word: &str) -> Option<i64> {
+    Some(match word.to_lowercase().as_str() {
+        "hundred" => 100,
+        "thousand" => 1_000,
+        "million" => 1_000_000,
+        "billion" => 1_000_000_000,
+        "trillion" => 1_000_000_000_000,
+        "dozen" => 12,
+        _ => return None,
+    })
+}
+
+/// Words that make a label a hedge or a denial instead of a label.
+pub(crate) fn is_hedge(word: &str) -> bool {
+    matches!(
+        word.to_lowercase().as_str(),
+        "or" | "not" | "maybe" | "perhaps" | "either" | "but" | "if" | "unless" | "possibly"
+            | "probably" | "except" | "wrong" | "incorrect" | "correct" | "answer" | "never"
+            | "no" | "else" | "likely" | "neither" | "nor" | "could" | "might" | "is" | "can"
+            | "would" | "ignore" | "verdict" | "between" | "than" | "least" | "most" | "approximately"
+    )
+}
+
+/// Lower case, single spaces, no punctuation, no articles, no LaTeX commands.
+pub(crate) fn normalize(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        if character == '\\' {
+            let mut name = String::new();
+            while let Some(letter) = rest.peek().copied().filter(char::is_ascii_alphabetic) {
+                name.push(letter);
+                rest.next();
+            }
+            let layout = matches!(
+                name.as_str(),
+                "text" | "mbox" | "textbf" | "mathrm" | "mathbf" | "textit" | "left" | "right"
+                    | "quad" | "rm" | "bf" | "textrm" | "boxed" | "operatorname"
+            );
+            if !layout {
+                plain.push_str(&name);
+            }
+            plain.push(' ');
+        } else if character.is_alphanumeric() || "+-*/^=<>%".contains(character) {
+            plain.extend(character.to_lowercase());
+        } else if character == '\'' {
+        } else {
+            plain.push(' ');
+        }
+    }
+    plain
+        .split_whitespace()
+        .filter(|word| !matches!(*word, "a" | "an" | "the"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// What whole phrases stand for.
+pub(crate) fn phrase(normalized: &str) -> Option<Value> {
+    let empty = [
+        "no solution", "no solutions", "no real solution", "no real solutions", "empty set",
+        "none", "no such values", "no such number", "no such numbers", "there are no solutions",
+        "there is no solution", "null set", "no roots", "no real roots", "no values", "no value",
+        "no integer solutions", "no such integers", "no solution exists",
+    ];
+    if empty.contains(&normalized) {
+        return Some(Value::Named(NamedSet::Empty));
+    }
+    let reals = ["all real numbers", "all reals", "all real", "real numbers", "any real number",
+        "set of all real numbers", "every real number", "all real values"];
+    if reals.contains(&normalized) {
+        return Some(Value::Named(NamedSet::Reals));
+    }
+    if ["all integers", "integers", "set of integers"].contains(&normalized) {
+        return Some(Value::Named(NamedSet::Integers));
+    }
+    None
+}
+
+/// Phrases of one meaning, as their first member.
+pub(crate) fn synonym(normalized: &str) -> &str {
+    const GROUPS: &[&[&str]] = &[
+        &["does not exist", "dne", "doesnt exist", "limit does not exist", "undefined", "not defined"],
+        &["infinitely many", "infinitely many solutions", "infinite", "infinity",
+            "infinite number of solutions", "infinite solutions", "positive infinity"],
+        &["true", "t"],
+        &["false", "f"],
+        &["cannot be determined", "not enough information", "can not be determined"],
+        &["impossible", "not possible"],
+        &["sunday", "sun"], &["monday", "mon"], &["tuesday", "tue"], &["wednesday", "wed"],
+        &["thursday", "thu"], &["friday", "fri"], &["saturday", "sat"],
+        &["diverges", "divergent", "diverge", "series diverges"],
+        &["converges", "convergent", "converge", "series converges"],
+    ];
+    GROUPS
+        .iter()
+        .find(|group| group.contains(&normalized))
+        .and_then(|group| group.first().copied())
+        .unwrap_or(normalized)
+}
