@@ -191,6 +191,13 @@ impl Workbench {
         let values =
             self.pool.enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
         let [reference, answer] = &values[..] else { return Ok(Witness::Nothing) };
+        let outside = !sample.is_empty()
+            && reference.is_surely_not_real()
+            && !self.pool.traits(&[left]).has_imaginary;
+        if outside {
+            // Beyond the real domain of the reference nothing is asked.
+            return Ok(Witness::Nothing);
+        }
         Ok(compare(reference, answer, &arithmetic, needed))
     }
 

@@ -309,7 +309,10 @@ impl Comparison<'_> {
             if self.bench.pool.is_constant(scalar.id) {
                 let numeric = text.chars().any(|character| character.is_ascii_digit())
                     || text.split(' ').any(|word| words::number(word).is_some());
-                return if numeric {
+                let hedged = text.split(' ').any(|word| matches!(word, "or" | "not" | "either"));
+                return if numeric && hedged {
+                    Finding::different(Reason::Hedged)
+                } else if numeric {
                     Finding::undecided(Reason::Text)
                 } else {
                     Finding::different(Reason::Kind)
