@@ -45,7 +45,7 @@ pub fn compare(reference: &str, answer: &str, policy: &Policy) -> Decision {
     } else {
         let left = repair(reference);
         let right = repair(answer);
-        judge(&left, &right, policy, &mut bench)
+        judge(words::without_lead(&left), words::without_lead(&right), policy, &mut bench)
     };
     let rule = rule_text(judged.finding);
     Decision {
@@ -112,7 +112,8 @@ fn judge(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) -> Jud
 /// Nothing but punctuation: no letter, digit or symbol of mathematics.
 fn is_blank(text: &str) -> bool {
     const SYMBOLS: [&str; 4] = ["\\emptyset", "\\varnothing", "\\infty", "\\{\\}"];
-    !text.chars().any(char::is_alphanumeric) && !SYMBOLS.contains(&text)
+    let tight: String = text.chars().filter(|character| !character.is_whitespace()).collect();
+    !text.chars().any(char::is_alphanumeric) && !SYMBOLS.contains(&tight.as_str())
 }
 
 /// JSON, dates and choice letters.
@@ -252,29 +253,13 @@ fn sides(
     };
     let finding = comparison::compare(bench, policy, a, b)
         .unwrap_or(Finding::undecided(Reason::FuelExhausted));
-    let finding = if finding.is_equal() || bench.fuel.is_empty() {
-        finding
-    } else {
-        same_words(finding, left, right)
-    };
     Judged { finding, reference: described(a, bench), answer: described(b, bench) }
-}
-
-/// Texts whose normal words agree mean the same, however they were parsed.
-fn same_words(finding: Finding, left: &str, right: &str) -> Finding {
-    let wordy = |text: &str| text.split(|next: char| !next.is_alphabetic()).any(|word| word.len() >= 4);
-    if !(wordy(left) && wordy(right)) {
-        return finding;
-    }
-    let (left, right) = (words::normalize(left), words::normalize(right));
-    if left == right { Finding::equal(Reason::Text) } else { finding }
 }
 
 /// One side at least has no value.
 fn unread(reference: &Side, answer: &Side, (left, right): (&str, &str)) -> Finding {
-    let (a, b) = (words::normalize(left), words::normalize(right));
-    if a == b && !a.is_empty() {
-        return Finding::equal(Reason::Text);
+    if words::tight(left) == words::tight(right) {
+        return Finding::equal(Reason::SameText);
     }
     let exhausted = |side: &Side| matches!(side, Err(Failure::Exhausted));
     if exhausted(reference) || exhausted(answer) {

@@ -36,7 +36,10 @@ pub(crate) struct Workbench {
 enum Witness {
     Agree,
     Differ,
+    /// More precision may help.
     Nothing,
+    /// The reference has no real value here; no precision will help.
+    Outside,
 }
 
 impl Workbench {
@@ -129,7 +132,7 @@ impl Workbench {
             match self.witness(left, right, &Sample::new(), (precision, needed))? {
                 Witness::Agree => return Ok(Holds::Yes),
                 Witness::Differ => return Ok(Holds::No),
-                Witness::Nothing => {}
+                Witness::Nothing | Witness::Outside => {}
             }
         }
         Ok(Holds::Unknown)
@@ -150,7 +153,7 @@ impl Workbench {
             match witness {
                 Witness::Differ => return Ok(Holds::No),
                 Witness::Agree => agreed += 1,
-                Witness::Nothing => {}
+                Witness::Nothing | Witness::Outside => {}
             }
             if agreed >= limits::SAMPLES_NEEDED {
                 return Ok(Holds::Yes);
@@ -192,11 +195,11 @@ impl Workbench {
             self.pool.enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
         let [reference, answer] = &values[..] else { return Ok(Witness::Nothing) };
         let outside = !sample.is_empty()
-            && reference.is_surely_not_real()
+            && (reference.is_surely_not_real() || matches!(reference, Enclosure::Undefined))
             && !self.pool.traits(&[left]).has_imaginary;
         if outside {
             // Beyond the real domain of the reference nothing is asked.
-            return Ok(Witness::Nothing);
+            return Ok(Witness::Outside);
         }
         Ok(compare(reference, answer, &arithmetic, needed))
     }

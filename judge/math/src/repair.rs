@@ -108,7 +108,13 @@ fn strip_delimiters(text: &str) -> String {
         let skipped = ["**", "\\(", "\\)", "\\[", "\\]", "$$"]
             .iter()
             .find(|mark| rest.starts_with(**mark));
-        if let Some(mark) = skipped {
+        let power = skipped == Some(&"**")
+            && result.ends_with(|last: char| last.is_alphanumeric() || last == ')' || last == '}')
+            && rest[2..].starts_with(|next: char| next.is_alphanumeric() || next == '(' || next == '-');
+        if power {
+            result.push('^');
+            rest = &rest[2..];
+        } else if let Some(mark) = skipped {
             // `\\[2pt]` is a row break with a space, not a display delimiter.
             result.push(' ');
             rest = &rest[mark.len()..];

@@ -175,6 +175,9 @@ impl Comparison<'_> {
     pub(crate) fn assignment<'v>(&self, value: &'v Value) -> Option<(Id, &'v Value)> {
         let Value::Chain { first, rest } = value else { return None };
         let Value::Scalar(left) = &**first else { return None };
+        if let ([(Relation::In, set)], true) = (&rest[..], self.is_name(left.id)) {
+            return Some((left.id, set));
+        }
         let plain = rest.iter().all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
         if !plain || !self.is_name(left.id) {
             return None;
@@ -198,12 +201,6 @@ impl Comparison<'_> {
     fn is_name(&self, id: Id) -> bool {
         match self.bench.pool.node(id) {
             Node::Variable(_) | Node::Call(..) => true,
-            // `P(A)` read as a product of letters.
-            Node::Product(left, right) => {
-                self.bench.pool.as_variable(*left).is_some()
-                    && self.bench.pool.as_variable(*right).is_some()
-                    && false
-            }
             _ => false,
         }
     }

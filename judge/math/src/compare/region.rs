@@ -209,6 +209,9 @@ impl Comparison<'_> {
             };
             return Ok(region.map(|region| Region { variable: Some(variable), ..region }));
         }
+        if let Some(region) = self.between(first, rest) {
+            return Ok(Some(region));
+        }
         let mut total: Option<Region> = None;
         let mut left = first;
         for (relation, right) in rest {
@@ -231,6 +234,34 @@ impl Comparison<'_> {
             }
         }
         Ok(total)
+    }
+
+    /// `a < x < b` with ends that hold other variables.
+    fn between(&self, first: &Value, rest: &[(Relation, Value)]) -> Option<Region> {
+        let [(below, Value::Scalar(middle)), (above, last)] = rest else { return None };
+        let variable = self.bench.pool.as_variable(middle.id)?;
+        let (first, last) = (self.end(first)?, self.end(last)?);
+        let flips = matches!(below, Relation::Greater | Relation::GreaterOrEqual);
+        let same_way = (flips == matches!(above, Relation::Greater | Relation::GreaterOrEqual))
+            && below.is_order()
+            && above.is_order();
+        let symbolic = |end| match end {
+            End::At(id) => !self.bench.pool.is_constant(id) && !self.bench.pool.reachable(&[id]).contains(&middle.id),
+            End::Below | End::Above => false,
+        };
+        if !same_way || !(symbolic(first) || symbolic(last)) {
+            return None;
+        }
+        let closed = |relation: &Relation, end| {
+            matches!(relation, Relation::LessOrEqual | Relation::GreaterOrEqual) && matches!(end, End::At(_))
+        };
+        let (first_closed, last_closed) = (closed(below, first), closed(above, last));
+        let piece = if flips {
+            Piece { low: last, low_closed: last_closed, high: first, high_closed: first_closed }
+        } else {
+            Piece { low: first, low_closed: first_closed, high: last, high_closed: last_closed }
+        };
+        Some(Region { pieces: vec![piece], variable: Some(variable) })
     }
 
     /// The solutions of `left relation right` in its only variable.

@@ -46,7 +46,7 @@ impl Pool {
                 _ => 1200 + precision * 5,
             },
             Node::Apply(Function::ArcSin | Function::ArcTan | Function::Argument, _) => {
-                2000 + precision * 24
+                400 + precision * 2
             }
             Node::Apply(Function::Sin | Function::Cos | Function::Ln, _) => 500 + precision * 4,
             _ => 6,
@@ -168,9 +168,10 @@ fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> 
         Function::ArcTan => match value {
             Enclosure::Real(ball) => real(arithmetic.atan(ball)),
             Enclosure::Undefined => Enclosure::Undefined,
-            Enclosure::Complex(..) | Enclosure::Huge { .. } | Enclosure::Unknown => {
-                Enclosure::Unknown
-            }
+            Enclosure::Complex(..)
+            | Enclosure::Huge { .. }
+            | Enclosure::NotReal
+            | Enclosure::Unknown => Enclosure::Unknown,
         },
         Function::ArcSin => arc_sine(value, arithmetic),
         Function::RealPart => real(value.parts().map(|parts| parts.0)),
@@ -180,6 +181,7 @@ fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> 
             Enclosure::Real(_)
             | Enclosure::Huge { .. }
             | Enclosure::Undefined
+            | Enclosure::NotReal
             | Enclosure::Unknown => value.clone(),
         },
         Function::Argument => {
@@ -196,9 +198,10 @@ fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> 
             Enclosure::Huge { negative: false, bits } if function == Function::Factorial => {
                 Enclosure::Huge { negative: false, bits: *bits }
             }
-            Enclosure::Complex(..) | Enclosure::Huge { .. } | Enclosure::Unknown => {
-                Enclosure::Unknown
-            }
+            Enclosure::Complex(..)
+            | Enclosure::Huge { .. }
+            | Enclosure::NotReal
+            | Enclosure::Unknown => Enclosure::Unknown,
         },
     }
 }
@@ -211,13 +214,16 @@ fn circular(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) 
             None => Enclosure::Unknown,
         },
         Enclosure::Undefined => Enclosure::Undefined,
-        Enclosure::Complex(..) | Enclosure::Huge { .. } | Enclosure::Unknown => Enclosure::Unknown,
+        Enclosure::Complex(..) | Enclosure::Huge { .. } | Enclosure::NotReal | Enclosure::Unknown => Enclosure::Unknown,
     }
 }
 
 /// `asin x = atan(x / sqrt(1 - x^2))` inside the open interval; exact at the ends.
 fn arc_sine(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
-    let Enclosure::Real(ball) = value else { return Enclosure::Unknown };
+    let Enclosure::Real(ball) = value else {
+        // The arc sine is real on [-1, 1] only.
+        return if value.is_surely_not_real() { Enclosure::NotReal } else { Enclosure::Unknown };
+    };
     let inner = || {
         let square = arithmetic.mul(ball, ball)?;
         arithmetic.sub(&Ball::one(), &square)
@@ -238,10 +244,7 @@ fn arc_sine(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
             real(quarter_turn)
         }
         // Outside [-1, 1] the principal value is not real.
-        Some(Ordering::Less) => match arithmetic.sqrt(&rest.negate()) {
-            Some(size) => Enclosure::Complex(Ball::zero(), size),
-            None => Enclosure::Unknown,
-        },
+        Some(Ordering::Less) => Enclosure::NotReal,
         None => Enclosure::Unknown,
     }
 }
@@ -262,6 +265,7 @@ fn absolute(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
             real(norm)
         }
         Enclosure::Huge { bits, .. } => Enclosure::Huge { negative: false, bits: *bits },
+        Enclosure::NotReal => Enclosure::Unknown,
         Enclosure::Undefined | Enclosure::Unknown => value.clone(),
     }
 }

@@ -262,12 +262,59 @@ impl Arithmetic {
         Some((sine, cosine))
     }
 
+    /// Halves the angle until it is small, then sums the series; each step is a ball
+    /// operation, so all errors but the tail are tracked, and the tail is added.
     pub(crate) fn atan(&mut self, value: &Ball) -> Option<Ball> {
         if value.is_exact_zero() {
             return Some(Ball::zero());
         }
-        let result = self.context.atan(&value.middle, Some(&mut self.cache)).ok()?.value();
-        self.rounded(&result, value.radius)
+        if value.lower().compare(Magnitude::ONE) == Ordering::Greater {
+            // atan x = sign(x) * pi/2 - atan(1/x)
+            let inverse = self.div(&Ball::one(), value)?;
+            let rest = self.atan_series(&inverse)?;
+            let quarter = self.scaled_by_two(&self.pi_ball()?, -1);
+            let quarter =
+                if value.middle.sign() == Sign::Negative { quarter.negate() } else { quarter };
+            return self.sub(&quarter, &rest);
+        }
+        self.atan_series(value)
+    }
+
+    fn pi_ball(&self) -> Option<Ball> {
+        let value = self.context.pi::<2>(None).value();
+        self.rounded(&value, Magnitude::ZERO)
+    }
+
+    fn atan_series(&self, value: &Ball) -> Option<Ball> {
+        let halvings = 8;
+        let mut small = value.clone();
+        for _ in 0..halvings {
+            // tan(t/2) = tan t / (1 + sqrt(1 + tan^2 t))
+            let square = self.mul(&small, &small)?;
+            let root = self.sqrt(&self.add(&Ball::one(), &square)?)?;
+            small = self.div(&small, &self.add(&Ball::one(), &root)?)?;
+        }
+        let square = self.mul(&small, &small)?;
+        let bits = square.upper().log2()?.min(-8) + 1;
+        let precision = i64::try_from(self.precision).ok()?;
+        let terms = precision / -bits + 2;
+        let mut sum = Ball::zero();
+        for index in (0..terms).rev() {
+            let divisor = self.integer(&IBig::from(2 * index + 1))?;
+            let term = self.div(&Ball::one(), &divisor)?;
+            sum = self.sub(&term, &self.mul(&square, &sum)?)?;
+        }
+        let mut result = self.mul(&small, &sum)?;
+        // The alternating tail is below its first term.
+        let tail = Magnitude::power_of_two(bits.saturating_mul(terms)).mul(small.upper());
+        result.radius = result.radius.add(tail);
+        Some(self.scaled_by_two(&result, halvings))
+    }
+
+    fn scaled_by_two(&self, value: &Ball, exponent: isize) -> Ball {
+        let scale = Magnitude::power_of_two(exponent as i64);
+        let shifted = Repr::new(value.middle.significand().clone(), value.middle.exponent() + exponent);
+        Ball { middle: shifted, radius: value.radius.mul(scale) }
     }
 
     /// A ball that is certainly an integer after the given rounding, as that integer.
@@ -315,6 +362,23 @@ mod tests {
         let difference = arithmetic.sub(&back, &value).unwrap();
         assert_eq!(difference.sign(), None);
         assert!(difference.certain_bits(Magnitude::ONE) > 100);
+    }
+
+    #[test]
+    fn atan_agrees_with_the_library_inside_its_radius() {
+        for precision in [96, 192, 448] {
+            let mut arithmetic = Arithmetic::new(precision);
+            for (numerator, denominator) in [(1, 1), (1, 3), (-7, 5), (99, 1), (1, 1000), (-1, 1_000_000_007)] {
+                let value = number(&arithmetic, numerator, denominator);
+                let own = arithmetic.atan(&value).unwrap();
+                let library = arithmetic.context.atan(&value.middle, None).unwrap().value();
+                let library = arithmetic.rounded(&library, value.radius).unwrap();
+                let difference = arithmetic.sub(&own, &library).unwrap();
+                assert_eq!(difference.sign(), None, "{numerator}/{denominator} at {precision}");
+                let certain = difference.certain_bits(library.upper());
+                assert!(certain > i64::try_from(precision).unwrap() - 20, "{certain}");
+            }
+        }
     }
 
     #[test]

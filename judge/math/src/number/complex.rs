@@ -17,13 +17,15 @@ pub(crate) enum Enclosure {
     Complex(Ball, Ball),
     /// A real number of absolute value at least `2^bits`.
     Huge { negative: bool, bits: i64 },
+    /// Some number that is certainly not real.
+    NotReal,
     /// Certainly no value, such as a quotient by zero.
     Undefined,
     /// No promise is made.
     Unknown,
 }
 
-use Enclosure::{Complex, Huge, Real, Undefined, Unknown};
+use Enclosure::{Complex, Huge, NotReal, Real, Undefined, Unknown};
 
 fn real(ball: Option<Ball>) -> Enclosure {
     ball.map_or(Unknown, Real)
@@ -42,7 +44,7 @@ impl Enclosure {
         match self {
             Real(re) => Some((re.clone(), Ball::zero())),
             Complex(re, im) => Some((re.clone(), im.clone())),
-            Huge { .. } | Undefined | Unknown => None,
+            Huge { .. } | NotReal | Undefined | Unknown => None,
         }
     }
 
@@ -58,6 +60,7 @@ impl Enclosure {
     pub(crate) fn is_surely_not_real(&self) -> bool {
         match self {
             Complex(_, im) => !im.lower().is_zero(),
+            NotReal => true,
             Real(_) | Huge { .. } | Undefined | Unknown => false,
         }
     }
@@ -68,6 +71,7 @@ impl Arithmetic {
         match (left, right) {
             (Undefined, _) | (_, Undefined) => Undefined,
             (Real(a), Real(b)) => real(self.add(a, b)),
+            (NotReal, Real(_)) | (Real(_), NotReal) => NotReal,
             (Huge { negative, bits }, Real(ball)) | (Real(ball), Huge { negative, bits }) => {
                 match ball.upper().log2() {
                     Some(size) if size + 2 >= *bits => Unknown,
@@ -88,6 +92,10 @@ impl Arithmetic {
         match (left, right) {
             (Undefined, _) | (_, Undefined) => Undefined,
             (Real(a), Real(b)) => real(self.mul(a, b)),
+            (NotReal, Real(ball)) | (Real(ball), NotReal) => match ball.lower().is_zero() {
+                true => Unknown,
+                false => NotReal,
+            },
             (Huge { negative, bits }, Real(ball)) | (Real(ball), Huge { negative, bits }) => {
                 match (ball.sign(), ball.lower().log2()) {
                     (Some(sign), Some(size)) => Huge {
@@ -150,7 +158,7 @@ impl Arithmetic {
             },
             Huge { .. } => Real(Ball::one()),
             Undefined => Undefined,
-            Unknown => Unknown,
+            NotReal | Unknown => Unknown,
         };
         match sign {
             Sign::Positive => result,
@@ -201,7 +209,7 @@ impl Arithmetic {
                 Huge { negative: false, bits: limits::EXPONENT_MAX }
             }
             Undefined => Undefined,
-            Huge { .. } | Unknown => Unknown,
+            Huge { .. } | NotReal | Unknown => Unknown,
         }
     }
 
@@ -225,7 +233,7 @@ impl Arithmetic {
                 complex(size, self.argument(re, im))
             }
             Undefined => Undefined,
-            Huge { .. } | Unknown => Unknown,
+            Huge { .. } | NotReal | Unknown => Unknown,
         }
     }
 
@@ -266,7 +274,7 @@ impl Arithmetic {
                 self.exponential(&scaled)
             }
             Undefined => Undefined,
-            Huge { .. } | Unknown => Unknown,
+            Huge { .. } | NotReal | Unknown => Unknown,
         }
     }
 }

@@ -61,6 +61,9 @@ impl Parser<'_> {
     fn variable(&mut self) -> Parsed<Value> {
         let Some(Kind::Letters(letter)) = self.peek() else { return Err(self.unexpected()) };
         let letter = letter.clone();
+        if let Some(value) = self.based_digits()? {
+            return Ok(value);
+        }
         self.advance();
         self.named_variable(letter)
     }

@@ -237,7 +237,7 @@ impl Parser<'_> {
     }
 
     /// `101_2`, `2A_{16}`: digits below the base, an integer base from 2 to 36.
-    fn based_digits(&mut self) -> Parsed<Option<Value>> {
+    pub(super) fn based_digits(&mut self) -> Parsed<Option<Value>> {
         let mut digits = String::new();
         let mut ahead = 0;
         loop {
@@ -245,13 +245,18 @@ impl Parser<'_> {
                 Some(Kind::Digits(part)) if ahead == 0 || !self.is_spaced_at(ahead) => {
                     digits.push_str(part);
                 }
-                Some(Kind::Letters(part)) if !self.is_spaced_at(ahead) && ahead > 0 => {
+                Some(Kind::Letters(part)) if !self.is_spaced_at(ahead) || ahead == 0 => {
                     digits.push_str(part);
                 }
                 Some(Kind::Mark('_')) if ahead > 0 => break,
                 _ => return Ok(None),
             }
             ahead += 1;
+        }
+        // A lone letter with an index is a variable; several digits from A to F are not.
+        let lettered = !digits.contains(|digit: char| digit.is_ascii_digit());
+        if lettered && !(digits.len() > 1 && digits.chars().all(|digit| digit.is_ascii_hexdigit())) {
+            return Ok(None);
         }
         self.attempt(|parser| {
             parser.position += ahead + 1;

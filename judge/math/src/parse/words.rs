@@ -76,6 +76,40 @@ pub(crate) fn normalize(text: &str) -> String {
         .join(" ")
 }
 
+/// A text without white space, layout and case: for notation that has no value here.
+pub(crate) fn tight(text: &str) -> String {
+    let mut tight = text.to_lowercase();
+    for layout in ["\\left", "\\right", "\\text", "\\mathrm", "\\,", "\\!", "\\;", "\\displaystyle", "\\quad"] {
+        tight = tight.replace(layout, "");
+    }
+    tight.retain(|character| !character.is_whitespace());
+    tight
+}
+
+/// The answer behind an opening phrase.
+pub(crate) fn without_lead(text: &str) -> &str {
+    const LEADS: [&str; 12] = [
+        "the final answer is", "the correct answer is", "the answer is", "final answer:",
+        "final answer is", "answer is", "answer:", "therefore", "thus", "hence", "so", "we get",
+    ];
+    let mut rest = text;
+    for _ in 0..3 {
+        let lead = LEADS.iter().find(|lead| {
+            let head = rest.get(..lead.len());
+            let next = rest.get(lead.len()..).and_then(|after| after.chars().next());
+            let ends = next.is_none_or(|next| !next.is_alphanumeric());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(lead)) && ends
+        });
+        let Some(lead) = lead else { break };
+        let after = rest[lead.len()..].trim_start_matches([':', ',', ' ']);
+        if after.is_empty() {
+            break;
+        }
+        rest = after;
+    }
+    rest
+}
+
 /// What whole phrases stand for.
 pub(crate) fn phrase(normalized: &str) -> Option<Value> {
     let empty = [
