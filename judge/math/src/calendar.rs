@@ -1,8 +1,18 @@
 //! Dates in words and in ISO form.
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september",
-    "october", "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 
 /// Year (0 when left out), month, day of a text that is nothing but a date.
@@ -10,9 +20,16 @@ pub(crate) fn date(text: &str) -> Option<[i64; 3]> {
     if let Some(date) = iso(text.trim()) {
         return Some(date);
     }
-    let cleaned = text.replace("\\text", " ").replace(['{', '}', ',', '.', '\\'], " ");
-    let words: Vec<&str> = cleaned.split_whitespace().filter(|word| !matches!(*word, "of" | "the")).collect();
-    let [first, second, rest @ ..] = &words[..] else { return None };
+    let cleaned = text
+        .replace("\\text", " ")
+        .replace(['{', '}', ',', '.', '\\'], " ");
+    let words: Vec<&str> = cleaned
+        .split_whitespace()
+        .filter(|word| !matches!(*word, "of" | "the"))
+        .collect();
+    let [first, second, rest @ ..] = &words[..] else {
+        return None;
+    };
     let (month, day) = match (month(first), month(second)) {
         (Some(month), None) => (month, ordinal(second)?),
         (None, Some(month)) => (month, ordinal(first)?),
@@ -28,7 +45,9 @@ pub(crate) fn date(text: &str) -> Option<[i64; 3]> {
 
 fn iso(text: &str) -> Option<[i64; 3]> {
     let parts: Vec<&str> = text.split(['-', '/']).collect();
-    let [year, month, day] = &parts[..] else { return None };
+    let [year, month, day] = &parts[..] else {
+        return None;
+    };
     let digits = |part: &str, length: usize| {
         (part.len() == length && part.bytes().all(|digit| digit.is_ascii_digit()))
             .then(|| part.parse::<i64>().ok())
@@ -50,8 +69,13 @@ fn month(word: &str) -> Option<i64> {
 fn ordinal(word: &str) -> Option<i64> {
     let digits = word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let suffix = &word[digits.len()..];
-    let fits = matches!(suffix.to_lowercase().as_str(), "" | "st" | "nd" | "rd" | "th");
-    (fits && digits.len() <= 2).then(|| digits.parse().ok()).flatten()
+    let fits = matches!(
+        suffix.to_lowercase().as_str(),
+        "" | "st" | "nd" | "rd" | "th"
+    );
+    (fits && digits.len() <= 2)
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -60,7 +84,13 @@ mod tests {
 
     #[test]
     fn dates_in_three_orders_agree() {
-        for text in ["2024-01-05", "January 5, 2024", "5 January 2024", "Jan 5th, 2024", "5th of January 2024"] {
+        for text in [
+            "2024-01-05",
+            "January 5, 2024",
+            "5 January 2024",
+            "Jan 5th, 2024",
+            "5th of January 2024",
+        ] {
             assert_eq!(date(text), Some([2024, 1, 5]), "{text}");
         }
         for text in ["2024", "5", "May", "2024-13-01", "March 45", "x - 2"] {

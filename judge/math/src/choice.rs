@@ -23,7 +23,8 @@ pub(crate) fn choice(repaired: &str) -> Option<Choice> {
         .unwrap_or(text);
     let (letters, rest) = leading_letters(text)?;
     let rest = rest.trim_start();
-    let ends = rest.is_empty() || ((rest.starts_with(['.', ':']) || text.starts_with('(')) && letters.len() == 1);
+    let ends = rest.is_empty()
+        || ((rest.starts_with(['.', ':']) || text.starts_with('(')) && letters.len() == 1);
     let follows_bracket = rest.strip_prefix(')').is_some_and(|_| letters.len() == 1);
     if !(ends || follows_bracket) {
         return None;
@@ -37,13 +38,17 @@ pub(crate) fn choice(repaired: &str) -> Option<Choice> {
 fn strip_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let head = text.get(..word.len())?;
     let rest = text.get(word.len()..)?;
-    (head.eq_ignore_ascii_case(word) && rest.starts_with([' ', ':'])).then(|| rest.trim_start_matches([' ', ':']))
+    (head.eq_ignore_ascii_case(word) && rest.starts_with([' ', ':']))
+        .then(|| rest.trim_start_matches([' ', ':']))
 }
 
 /// Removes text commands and braces, keeps their content.
 fn strip(text: &str) -> String {
     let mut plain = text.to_owned();
-    for command in ["\\textbf", "\\text", "\\mathrm", "\\mathbf", "\\mbox", "\\boxed", "\\textrm", "\\rm", "\\left", "\\right", "\\bf"] {
+    for command in [
+        "\\textbf", "\\text", "\\mathrm", "\\mathbf", "\\mbox", "\\boxed", "\\textrm", "\\rm",
+        "\\left", "\\right", "\\bf",
+    ] {
         plain = plain.replace(command, "");
     }
     plain.replace(['{', '}'], "").replace("\\ ", " ")
@@ -56,18 +61,24 @@ fn leading_letters(text: &str) -> Option<(Vec<char>, &str)> {
     if let Some(inner) = bracketed {
         let letter = inner.chars().next()?;
         let after = inner[letter.len_utf8()..].strip_prefix([')', ']'])?;
-        return letter.is_ascii_alphabetic().then_some((vec![letter], after));
+        return letter
+            .is_ascii_alphabetic()
+            .then_some((vec![letter], after));
     }
     let mut letters = Vec::new();
-    loop {
-        let Some(letter) = rest.chars().next().filter(char::is_ascii_alphabetic) else { break };
+    while let Some(letter) = rest.chars().next().filter(char::is_ascii_alphabetic) {
         letters.push(letter);
         rest = &rest[1..];
         let next = rest.trim_start_matches([',', ' ']);
         let lone = |text: &str| {
             let mut characters = text.chars();
-            let first = characters.next().is_some_and(|letter| letter.is_ascii_uppercase());
-            first && !characters.next().is_some_and(|next| next.is_ascii_alphanumeric() && !next.is_ascii_uppercase())
+            let first = characters
+                .next()
+                .is_some_and(|letter| letter.is_ascii_uppercase());
+            first
+                && !characters
+                    .next()
+                    .is_some_and(|next| next.is_ascii_alphanumeric() && !next.is_ascii_uppercase())
         };
         if next.len() < rest.len() && lone(next) {
             rest = next;
@@ -96,7 +107,16 @@ mod tests {
 
     #[test]
     fn letters_with_and_without_dress() {
-        for text in ["C", "(C)", "\\text{(C)}", "C.", "C. x = 42", "\\textbf{(C)}\\ 12", "c", "Option C"] {
+        for text in [
+            "C",
+            "(C)",
+            "\\text{(C)}",
+            "C.",
+            "C. x = 42",
+            "\\textbf{(C)}\\ 12",
+            "c",
+            "Option C",
+        ] {
             assert_eq!(letters(text).as_deref(), Some("C"), "{text}");
         }
         assert_eq!(letters("A, C").as_deref(), Some("AC"));

@@ -24,7 +24,11 @@ struct Judged {
 
 impl Judged {
     fn plain(finding: Finding, reference: &str, answer: &str) -> Self {
-        Self { finding, reference: shown(reference), answer: shown(answer) }
+        Self {
+            finding,
+            reference: shown(reference),
+            answer: shown(answer),
+        }
     }
 }
 
@@ -45,13 +49,22 @@ pub fn compare(reference: &str, answer: &str, policy: &Policy) -> Decision {
     } else {
         let left = repair(reference);
         let right = repair(answer);
-        judge(words::without_lead(&left), words::without_lead(&right), policy, &mut bench)
+        judge(
+            words::without_lead(&left),
+            words::without_lead(&right),
+            policy,
+            &mut bench,
+        )
     };
     let rule = rule_text(judged.finding);
     Decision {
         verdict: judged.finding.verdict,
         reason: judged.finding.reason,
-        explanation: Explanation { reference: judged.reference, answer: judged.answer, rule },
+        explanation: Explanation {
+            reference: judged.reference,
+            answer: judged.answer,
+            rule,
+        },
         fuel_spent: bench.fuel.spent(),
     }
 }
@@ -85,7 +98,10 @@ pub fn compare_any<'a>(
 
 /// The same for both orders of the texts, so that a comparison has no direction of luck.
 fn seed(left: &str, right: &str) -> u64 {
-    let hash = |text: &str| text.bytes().fold(0x5eed, |state, byte| mix(state ^ u64::from(byte)));
+    let hash = |text: &str| {
+        text.bytes()
+            .fold(0x5eed, |state, byte| mix(state ^ u64::from(byte)))
+    };
     hash(left).wrapping_add(hash(right))
 }
 
@@ -112,7 +128,10 @@ fn judge(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) -> Jud
 /// Nothing but punctuation: no letter, digit or symbol of mathematics.
 fn is_blank(text: &str) -> bool {
     const SYMBOLS: [&str; 4] = ["\\emptyset", "\\varnothing", "\\infty", "\\{\\}"];
-    let tight: String = text.chars().filter(|character| !character.is_whitespace()).collect();
+    let tight: String = text
+        .chars()
+        .filter(|character| !character.is_whitespace())
+        .collect();
     !text.chars().any(char::is_alphanumeric) && !SYMBOLS.contains(&tight.as_str())
 }
 
@@ -127,15 +146,17 @@ fn special_forms(left: &str, right: &str, policy: &Policy) -> Option<Finding> {
     if let (Some(reference), Some(answer)) = (calendar::date(left), calendar::date(right)) {
         let same_day = reference[1..] == answer[1..];
         let same_year = reference[0] == answer[0] || reference[0] == 0 || answer[0] == 0;
-        return Some(Finding::when(Holds::from_bool(same_day && same_year), Reason::Calendar));
+        return Some(Finding::when(
+            Holds::from_bool(same_day && same_year),
+            Reason::Calendar,
+        ));
     }
-    if policy.choice_letters.is_on() {
-        if let (Some(reference), Some(answer)) = (choice::choice(left), choice::choice(right)) {
-            if reference.is_marked || answer.is_marked {
-                let same = reference.letters == answer.letters;
-                return Some(Finding::when(Holds::from_bool(same), Reason::Choice));
-            }
-        }
+    if policy.choice_letters.is_on()
+        && let (Some(reference), Some(answer)) = (choice::choice(left), choice::choice(right))
+        && (reference.is_marked || answer.is_marked)
+    {
+        let same = reference.letters == answer.letters;
+        return Some(Finding::when(Holds::from_bool(same), Reason::Choice));
     }
     None
 }
@@ -143,11 +164,17 @@ fn special_forms(left: &str, right: &str, policy: &Policy) -> Option<Finding> {
 /// One side under one reading.
 type Side = Result<Value, Failure>;
 
-fn mathematics(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) -> Result<Judged, Exhausted> {
+fn mathematics(
+    left: &str,
+    right: &str,
+    policy: &Policy,
+    bench: &mut Workbench,
+) -> Result<Judged, Exhausted> {
     let (Ok(left_tokens), Ok(right_tokens)) = (parse::tokens(left), parse::tokens(right)) else {
         return Err(Exhausted);
     };
-    let logarithms: &[Logarithm] = if bare_logarithm(&left_tokens) || bare_logarithm(&right_tokens) {
+    let logarithms: &[Logarithm] = if bare_logarithm(&left_tokens) || bare_logarithm(&right_tokens)
+    {
         &[Logarithm::Natural, Logarithm::Ten]
     } else {
         &[Logarithm::Natural]
@@ -158,14 +185,20 @@ fn mathematics(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) 
     let mut tried = 0;
     for logarithm in logarithms {
         for comma in &reference_commas {
-            let reading = Reading { comma: *comma, logarithm: *logarithm };
+            let reading = Reading {
+                comma: *comma,
+                logarithm: *logarithm,
+            };
             let reference = side(left, &left_tokens, reading, bench);
             for comma in &answer_commas {
                 tried += 1;
                 if tried > limits::READINGS_MAX {
                     break;
                 }
-                let reading = Reading { comma: *comma, logarithm: *logarithm };
+                let reading = Reading {
+                    comma: *comma,
+                    logarithm: *logarithm,
+                };
                 let answer = side(right, &right_tokens, reading, bench);
                 let judged = sides(&reference, &answer, (left, right), (policy, bench));
                 if judged.finding.is_equal() {
@@ -182,7 +215,12 @@ fn mathematics(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) 
 fn more_cautious(known: Option<Judged>, next: Judged) -> Judged {
     match known {
         None => next,
-        Some(known) if next.finding.verdict == Verdict::Undecided && known.finding.verdict == Verdict::Different => next,
+        Some(known)
+            if next.finding.verdict == Verdict::Undecided
+                && known.finding.verdict == Verdict::Different =>
+        {
+            next
+        }
         Some(known) => known,
     }
 }
@@ -190,7 +228,9 @@ fn more_cautious(known: Option<Judged>, next: Judged) -> Judged {
 fn bare_logarithm(tokens: &[Token]) -> bool {
     tokens.iter().enumerate().any(|(index, token)| {
         let log = matches!(&token.kind, Kind::Command(name) if name == "log");
-        log && tokens.get(index + 1).is_none_or(|next| next.kind != Kind::Mark('_'))
+        log && tokens
+            .get(index + 1)
+            .is_none_or(|next| next.kind != Kind::Mark('_'))
     })
 }
 
@@ -253,7 +293,11 @@ fn sides(
     };
     let finding = comparison::compare(bench, policy, a, b)
         .unwrap_or(Finding::undecided(Reason::FuelExhausted));
-    Judged { finding, reference: described(a, bench), answer: described(b, bench) }
+    Judged {
+        finding,
+        reference: described(a, bench),
+        answer: described(b, bench),
+    }
 }
 
 /// One side at least has no value.

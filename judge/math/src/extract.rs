@@ -58,12 +58,17 @@ pub fn extract(completion: &str, extraction: Extraction) -> Option<Extracted> {
             .or_else(|| last_formula(text))
             .or_else(|| last_number(text)),
     };
-    found.map(|found| Extracted { offset: found.offset + start, ..found })
+    found.map(|found| Extracted {
+        offset: found.offset + start,
+        ..found
+    })
 }
 
 /// The part of the completion that counts, with its offset.
 fn visible(completion: &str) -> (usize, &str) {
-    let mut start = completion.len().saturating_sub(limits::COMPLETION_BYTES_MAX);
+    let mut start = completion
+        .len()
+        .saturating_sub(limits::COMPLETION_BYTES_MAX);
     while !completion.is_char_boundary(start) {
         start += 1;
     }
@@ -90,7 +95,9 @@ fn last_boxes(text: &str) -> Option<Extracted> {
     let (mut offset, _, last) = *boxes.last()?;
     let mut parts = vec![last];
     for pair in boxes.windows(2).rev() {
-        let [(at, end, content), (next, ..)] = pair else { break };
+        let [(at, end, content), (next, ..)] = pair else {
+            break;
+        };
         if !is_connector(&text[*end..*next]) {
             break;
         }
@@ -98,7 +105,11 @@ fn last_boxes(text: &str) -> Option<Extracted> {
         offset = *at;
     }
     parts.reverse();
-    Some(Extracted { text: parts.join(", "), rule: Rule::Box, offset })
+    Some(Extracted {
+        text: parts.join(", "),
+        rule: Rule::Box,
+        offset,
+    })
 }
 
 fn next_box(text: &str, from: usize) -> Option<(usize, usize)> {
@@ -118,7 +129,9 @@ fn box_content(text: &str, open: usize) -> Option<(&str, usize)> {
     let start = open + rest.len() - trimmed.len();
     if !trimmed.starts_with('{') {
         // `\boxed 4`.
-        let token = trimmed.split(|next: char| next.is_whitespace() || matches!(next, '$' | '.' | ',')).next()?;
+        let token = trimmed
+            .split(|next: char| next.is_whitespace() || matches!(next, '$' | '.' | ','))
+            .next()?;
         return (!token.is_empty()).then_some((token, start + token.len()));
     }
     let mut depth = 0_usize;
@@ -145,29 +158,48 @@ fn is_connector(between: &str) -> bool {
         return false;
     }
     let mut rest = between.to_owned();
-    for word in ["and", "or", "\\quad", "\\qquad", "\\text", "\\;", "\\,", "$", ",", "{", "}", ";"] {
+    for word in [
+        "and", "or", "\\quad", "\\qquad", "\\text", "\\;", "\\,", "$", ",", "{", "}", ";",
+    ] {
         rest = rest.replace(word, " ");
     }
     rest.trim().is_empty()
 }
 
 const PHRASES: [&str; 7] = [
-    "final answer is", "final answer:", "answer is", "answer:", "answer :", "answer to the problem is", "answers are",
+    "final answer is",
+    "final answer:",
+    "answer is",
+    "answer:",
+    "answer :",
+    "answer to the problem is",
+    "answers are",
 ];
 
 /// The text behind the last phrase, up to the end of its line or sentence.
 fn phrase(text: &str) -> Option<Extracted> {
     let lower = text.to_ascii_lowercase();
     let hashes = text.rfind("####").map(|at| (at, at + 4, Rule::Hashes));
-    let phrases = PHRASES
-        .iter()
-        .filter_map(|phrase| lower.rfind(phrase).map(|at| (at, at + phrase.len(), Rule::Phrase)));
-    let (_, end, rule) = phrases.chain(hashes).max_by_key(|found| (found.1, found.0))?;
+    let phrases = PHRASES.iter().filter_map(|phrase| {
+        lower
+            .rfind(phrase)
+            .map(|at| (at, at + phrase.len(), Rule::Phrase))
+    });
+    let (_, end, rule) = phrases
+        .chain(hashes)
+        .max_by_key(|found| (found.1, found.0))?;
     let after = &text[end..];
-    let skipped = after.len() - after.trim_start_matches([':', ' ', '*', '\n', '\t', '\r']).len();
+    let skipped = after.len()
+        - after
+            .trim_start_matches([':', ' ', '*', '\n', '\t', '\r'])
+            .len();
     let line = after[skipped..].lines().next().unwrap_or("");
     let answer = sentence(line).trim().trim_end_matches("**").trim();
-    (!answer.is_empty()).then(|| Extracted { text: answer.to_owned(), rule, offset: end + skipped })
+    (!answer.is_empty()).then(|| Extracted {
+        text: answer.to_owned(),
+        rule,
+        offset: end + skipped,
+    })
 }
 
 fn answer_line(text: &str) -> Option<Extracted> {
@@ -176,15 +208,18 @@ fn answer_line(text: &str) -> Option<Extracted> {
     let after = text[at + 6..].trim_start_matches([' ', '*']);
     let line = after.strip_prefix(':')?.lines().next().unwrap_or("").trim();
     let offset = text.len() - after.len() + 1;
-    (!line.is_empty()).then(|| Extracted { text: line.to_owned(), rule: Rule::Phrase, offset })
+    (!line.is_empty()).then(|| Extracted {
+        text: line.to_owned(),
+        rule: Rule::Phrase,
+        offset,
+    })
 }
 
 /// The line up to a period that ends a sentence.
 fn sentence(line: &str) -> &str {
-    let end = line
-        .match_indices(". ")
-        .map(|(at, _)| at)
-        .find(|at| !line[..*at].ends_with(|last: char| last.is_ascii_uppercase()) || line[..*at].len() > 2);
+    let end = line.match_indices(". ").map(|(at, _)| at).find(|at| {
+        !line[..*at].ends_with(|last: char| last.is_ascii_uppercase()) || line[..*at].len() > 2
+    });
     end.map_or(line, |end| &line[..end])
 }
 
@@ -192,13 +227,21 @@ fn last_formula(text: &str) -> Option<Extracted> {
     let pairs = [("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$")];
     let mut best: Option<Extracted> = None;
     for (open, close) in pairs {
-        let Some(end) = text.rfind(close) else { continue };
-        let Some(start) = text[..end].rfind(open) else { continue };
+        let Some(end) = text.rfind(close) else {
+            continue;
+        };
+        let Some(start) = text[..end].rfind(open) else {
+            continue;
+        };
         let from = start + open.len();
         let content = text[from..end].trim();
         let later = best.as_ref().is_none_or(|known| from > known.offset);
         if !content.is_empty() && later {
-            best = Some(Extracted { text: content.to_owned(), rule: Rule::Formula, offset: from });
+            best = Some(Extracted {
+                text: content.to_owned(),
+                rule: Rule::Formula,
+                offset: from,
+            });
         }
     }
     best
@@ -215,7 +258,11 @@ fn last_number(text: &str) -> Option<Extracted> {
     if text[..offset].ends_with('-') {
         offset -= 1;
     }
-    Some(Extracted { text: text[offset..end].to_owned(), rule: Rule::Number, offset })
+    Some(Extracted {
+        text: text[offset..end].to_owned(),
+        rule: Rule::Number,
+        offset,
+    })
 }
 
 #[cfg(test)]
@@ -229,15 +276,30 @@ mod tests {
     #[test]
     fn last_complete_box_wins() {
         let text = "so \\boxed{1}. No: \\boxed{\\frac{1}{2}} and then \\boxed{3";
-        assert_eq!(found(text, Extraction::Box).as_deref(), Some("\\frac{1}{2}"));
-        assert_eq!(found("x = \\boxed 4.", Extraction::Box).as_deref(), Some("4"));
-        assert_eq!(found("\\boxed{\\{1\\}}", Extraction::Box).as_deref(), Some("\\{1\\}"));
+        assert_eq!(
+            found(text, Extraction::Box).as_deref(),
+            Some("\\frac{1}{2}")
+        );
+        assert_eq!(
+            found("x = \\boxed 4.", Extraction::Box).as_deref(),
+            Some("4")
+        );
+        assert_eq!(
+            found("\\boxed{\\{1\\}}", Extraction::Box).as_deref(),
+            Some("\\{1\\}")
+        );
     }
 
     #[test]
     fn boxes_are_joined_only_by_connectors() {
-        assert_eq!(found("\\boxed{1} and \\boxed{2}", Extraction::Box).as_deref(), Some("1, 2"));
-        assert_eq!(found("\\boxed{1} is wrong, so \\boxed{2}", Extraction::Box).as_deref(), Some("2"));
+        assert_eq!(
+            found("\\boxed{1} and \\boxed{2}", Extraction::Box).as_deref(),
+            Some("1, 2")
+        );
+        assert_eq!(
+            found("\\boxed{1} is wrong, so \\boxed{2}", Extraction::Box).as_deref(),
+            Some("2")
+        );
     }
 
     #[test]
@@ -249,11 +311,26 @@ mod tests {
 
     #[test]
     fn phrases_hashes_and_numbers() {
-        assert_eq!(found("Final Answer: **73**", Extraction::BoxOrPhrase).as_deref(), Some("73"));
-        assert_eq!(found("so 6*12\n#### 72", Extraction::BoxOrPhrase).as_deref(), Some("72"));
+        assert_eq!(
+            found("Final Answer: **73**", Extraction::BoxOrPhrase).as_deref(),
+            Some("73")
+        );
+        assert_eq!(
+            found("so 6*12\n#### 72", Extraction::BoxOrPhrase).as_deref(),
+            Some("72")
+        );
         assert_eq!(found("we get -3,5 or so", Extraction::BoxOrPhrase), None);
-        assert_eq!(found("it is -12.5 metres", Extraction::Lenient).as_deref(), Some("-12.5"));
-        assert_eq!(found("thus $x=3$ holds", Extraction::Lenient).as_deref(), Some("x=3"));
-        assert_eq!(found("Answer: 7\nbye", Extraction::AnswerLine).as_deref(), Some("7"));
+        assert_eq!(
+            found("it is -12.5 metres", Extraction::Lenient).as_deref(),
+            Some("-12.5")
+        );
+        assert_eq!(
+            found("thus $x=3$ holds", Extraction::Lenient).as_deref(),
+            Some("x=3")
+        );
+        assert_eq!(
+            found("Answer: 7\nbye", Extraction::AnswerLine).as_deref(),
+            Some("7")
+        );
     }
 }

@@ -32,10 +32,6 @@ impl Fuel {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.left == 0
-    }
-
     pub(crate) fn spent(&self) -> u64 {
         limits::FUEL - self.left
     }

@@ -44,7 +44,11 @@ enum Witness {
 
 impl Workbench {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { pool: Pool::new(), fuel: Fuel::new(), seed }
+        Self {
+            pool: Pool::new(),
+            fuel: Fuel::new(),
+            seed,
+        }
     }
 
     /// Whether `left` (the reference) and `right` are the same expression. Where the
@@ -108,9 +112,15 @@ impl Workbench {
             let field = Field::new(usize::try_from(seed >> 40).unwrap_or(0));
             let point = Point { field, seed };
             let images = self.pool.images(&[left, right], point, &mut self.fuel)?;
-            let [Some(a), Some(b)] = images[..] else { continue };
+            let [Some(a), Some(b)] = images[..] else {
+                continue;
+            };
             if a != b {
-                return Ok(if traits.is_independent() { Holds::No } else { Holds::Unknown });
+                return Ok(if traits.is_independent() {
+                    Holds::No
+                } else {
+                    Holds::Unknown
+                });
             }
             agreed += 1;
             if agreed == MODULAR_POINTS {
@@ -122,7 +132,9 @@ impl Workbench {
 
     fn same_constant(&mut self, left: Id, right: Id, traits: &Traits) -> Result<Holds, Exhausted> {
         let needed = needed_bits(traits);
-        let last = usize::try_from(needed).unwrap_or(usize::MAX).saturating_add(48);
+        let last = usize::try_from(needed)
+            .unwrap_or(usize::MAX)
+            .saturating_add(48);
         let mut precisions = limits::PRECISIONS.to_vec();
         precisions.retain(|precision| *precision < last);
         if last <= limits::PRECISION_MAX {
@@ -138,7 +150,12 @@ impl Workbench {
         Ok(Holds::Unknown)
     }
 
-    fn same_at_samples(&mut self, left: Id, right: Id, traits: &Traits) -> Result<Holds, Exhausted> {
+    fn same_at_samples(
+        &mut self,
+        left: Id,
+        right: Id,
+        traits: &Traits,
+    ) -> Result<Holds, Exhausted> {
         let mut agreed = 0;
         for attempt in 0..limits::SAMPLES_TRIED {
             let sample = self.sample(traits, attempt);
@@ -173,7 +190,11 @@ impl Workbench {
                 exact::integer(i64::try_from(attempt).unwrap_or(0) + 1)
                     + exact::integer(i64::try_from(random % 3).unwrap_or(0))
             } else {
-                let turn = if attempt < 2 { attempt } else { attempt + index };
+                let turn = if attempt < 2 {
+                    attempt
+                } else {
+                    attempt + index
+                };
                 let (low, high) = spans[turn % spans.len()];
                 let part = exact::fraction(i64::try_from(random % 1021 + 1).unwrap_or(1), 1023);
                 exact::integer(low) + part * exact::integer(high - low)
@@ -192,8 +213,11 @@ impl Workbench {
     ) -> Result<Witness, Exhausted> {
         let mut arithmetic = Arithmetic::new(precision);
         let values =
-            self.pool.enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
-        let [reference, answer] = &values[..] else { return Ok(Witness::Nothing) };
+            self.pool
+                .enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
+        let [reference, answer] = &values[..] else {
+            return Ok(Witness::Nothing);
+        };
         let outside = !sample.is_empty()
             && (reference.is_surely_not_real() || matches!(reference, Enclosure::Undefined))
             && !self.pool.traits(&[left]).has_imaginary;
@@ -224,7 +248,9 @@ impl Workbench {
                 &mut self.fuel,
             )?;
             if let [Enclosure::Real(a), Enclosure::Real(b)] = &values[..] {
-                let sign = arithmetic.sub(a, b).and_then(|difference| difference.sign());
+                let sign = arithmetic
+                    .sub(a, b)
+                    .and_then(|difference| difference.sign());
                 if sign.is_some() {
                     return Ok(sign);
                 }
@@ -239,7 +265,8 @@ impl Workbench {
         let shifted = self.pool.sum(id, half)?;
         let mut arithmetic = Arithmetic::new(limits::PRECISIONS[0]);
         let values =
-            self.pool.enclosures(&[shifted], &Sample::new(), &mut arithmetic, &mut self.fuel)?;
+            self.pool
+                .enclosures(&[shifted], &Sample::new(), &mut arithmetic, &mut self.fuel)?;
         Ok(match values.first() {
             Some(Enclosure::Real(ball)) => arithmetic.floor(ball),
             _ => None,
@@ -269,7 +296,11 @@ fn compare(
                 Some(_) => *negative,
                 None => false,
             };
-            return if small || other_side { Witness::Differ } else { Witness::Nothing };
+            return if small || other_side {
+                Witness::Differ
+            } else {
+                Witness::Nothing
+            };
         }
         (Enclosure::Real(_), other) if other.is_surely_not_real() => return Witness::Differ,
         _ => {}
@@ -286,18 +317,29 @@ fn compare(
     if !re.lower().is_zero() || !im.lower().is_zero() {
         return Witness::Differ;
     }
-    let scale = [&a, &b, &c, &d].iter().fold(
-        Magnitude::ZERO,
-        |scale, part| {
+    let scale = [&a, &b, &c, &d]
+        .iter()
+        .fold(Magnitude::ZERO, |scale, part| {
             let size = part.lower();
-            if size.compare(scale) == Ordering::Greater { size } else { scale }
-        },
-    );
+            if size.compare(scale) == Ordering::Greater {
+                size
+            } else {
+                scale
+            }
+        });
     // Next to an exact zero the closeness is absolute; elsewhere it is relative.
     let zero = |re: &Ball, im: &Ball| re.is_exact_zero() && im.is_exact_zero();
-    let scale = if zero(&a, &b) || zero(&c, &d) { Magnitude::ONE } else { scale };
+    let scale = if zero(&a, &b) || zero(&c, &d) {
+        Magnitude::ONE
+    } else {
+        scale
+    };
     let agreed = re.certain_bits(scale).min(im.certain_bits(scale));
-    if agreed >= needed { Witness::Agree } else { Witness::Nothing }
+    if agreed >= needed {
+        Witness::Agree
+    } else {
+        Witness::Nothing
+    }
 }
 
 #[cfg(test)]
@@ -334,7 +376,10 @@ mod tests {
         let sum = bench.pool.sum(sine_square, cosine_square).unwrap();
         let difference = bench.pool.difference(sine_square, cosine_square).unwrap();
         assert_eq!(bench.same(one, sum).unwrap().verdict, Verdict::Equal);
-        assert_eq!(bench.same(one, difference).unwrap().verdict, Verdict::Different);
+        assert_eq!(
+            bench.same(one, difference).unwrap().verdict,
+            Verdict::Different
+        );
     }
 
     #[test]

@@ -53,8 +53,13 @@ struct Lexer<'a> {
 
 /// Splits a repaired text.
 pub(crate) fn lex(text: &str) -> Result<Vec<Token>, Exhausted> {
-    let mut lexer =
-        Lexer { rest: text, tokens: Vec::new(), spaced: false, braces: 0, texts: Vec::new() };
+    let mut lexer = Lexer {
+        rest: text,
+        tokens: Vec::new(),
+        spaced: false,
+        braces: 0,
+        texts: Vec::new(),
+    };
     while let Some(character) = lexer.rest.chars().next() {
         lexer.step(character);
         if lexer.tokens.len() > limits::TOKENS_MAX {
@@ -66,12 +71,18 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token>, Exhausted> {
 
 impl Lexer<'_> {
     fn push(&mut self, kind: Kind) {
-        self.tokens.push(Token { kind, spaced: self.spaced });
+        self.tokens.push(Token {
+            kind,
+            spaced: self.spaced,
+        });
         self.spaced = false;
     }
 
     fn take_while(&mut self, keep: impl Fn(char) -> bool) -> String {
-        let end = self.rest.find(|character| !keep(character)).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find(|character| !keep(character))
+            .unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
         taken.to_owned()
@@ -93,8 +104,11 @@ impl Lexer<'_> {
             self.command();
         } else if character.is_alphabetic() {
             let letters = self.take_while(char::is_alphabetic);
-            let kind =
-                if self.texts.is_empty() { Kind::Letters(letters) } else { Kind::Word(letters) };
+            let kind = if self.texts.is_empty() {
+                Kind::Letters(letters)
+            } else {
+                Kind::Word(letters)
+            };
             self.push(kind);
         } else if self.rest.starts_with("{,}") {
             self.rest = &self.rest[3..];
@@ -154,7 +168,9 @@ impl Lexer<'_> {
     }
 
     fn command(&mut self) {
-        let Some(first) = self.rest.chars().next() else { return };
+        let Some(first) = self.rest.chars().next() else {
+            return;
+        };
         if !first.is_ascii_alphabetic() {
             self.skip(first);
             self.escaped(first);
@@ -163,8 +179,8 @@ impl Lexer<'_> {
         let name = self.take_while(|character| character.is_ascii_alphabetic());
         match name.as_str() {
             "text" | "mbox" | "textbf" | "textit" | "textrm" | "textsf" | "texttt" | "mathrm"
-            | "mathit" | "mathbf" | "mathsf" | "boldsymbol" | "bm" | "operatorname" | "rm" | "bf"
-            | "hbox" | "textnormal" | "emph" | "pmb" | "mathnormal" | "underline" | "it" => {
+            | "mathit" | "mathbf" | "mathsf" | "boldsymbol" | "bm" | "operatorname" | "rm"
+            | "bf" | "hbox" | "textnormal" | "emph" | "pmb" | "mathnormal" | "underline" | "it" => {
                 self.text_command(&name);
             }
             "left" | "right" | "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl"
@@ -201,10 +217,10 @@ impl Lexer<'_> {
     fn escaped(&mut self, first: char) {
         match first {
             '\\' => {
-                if self.rest.starts_with('[') {
-                    if let Some(end) = self.rest.find(']').filter(|end| *end < 8) {
-                        self.rest = &self.rest[end + 1..];
-                    }
+                if self.rest.starts_with('[')
+                    && let Some(end) = self.rest.find(']').filter(|end| *end < 8)
+                {
+                    self.rest = &self.rest[end + 1..];
                 }
                 self.push(Kind::Row);
             }
@@ -224,7 +240,9 @@ impl Lexer<'_> {
     /// upright single letter stays a variable.
     fn text_command(&mut self, name: &str) {
         self.rest = self.rest.trim_start();
-        let Some(after) = self.rest.strip_prefix('{') else { return };
+        let Some(after) = self.rest.strip_prefix('{') else {
+            return;
+        };
         let end = after.find('}').unwrap_or(after.len());
         let content = after[..end].trim();
         let is_variable = content.chars().count() == 1 && !name.starts_with("text");
@@ -250,15 +268,17 @@ impl Lexer<'_> {
     }
 
     fn environment(&mut self, kind: impl Fn(String) -> Kind) {
-        let Some(after) = self.rest.strip_prefix('{') else { return };
+        let Some(after) = self.rest.strip_prefix('{') else {
+            return;
+        };
         let end = after.find('}').unwrap_or(after.len());
         let name = after[..end].trim_end_matches('*').to_owned();
         self.rest = after.get(end + 1..).unwrap_or("");
-        if name == "array" || name == "tabular" {
-            if let Some(columns) = self.rest.trim_start().strip_prefix('{') {
-                let end = columns.find('}').map_or(columns.len(), |end| end + 1);
-                self.rest = &columns[end..];
-            }
+        if (name == "array" || name == "tabular")
+            && let Some(columns) = self.rest.trim_start().strip_prefix('{')
+        {
+            let end = columns.find('}').map_or(columns.len(), |end| end + 1);
+            self.rest = &columns[end..];
         }
         self.push(kind(name));
     }
@@ -269,13 +289,21 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<Kind> {
-        lex(text).unwrap().into_iter().map(|token| token.kind).collect()
+        lex(text)
+            .unwrap()
+            .into_iter()
+            .map(|token| token.kind)
+            .collect()
     }
 
     #[test]
     fn text_becomes_words_and_layout_vanishes() {
-        let expected =
-            vec![Kind::Digits("5".into()), Kind::Word("cm".into()), Kind::Mark('^'), Kind::Digits("2".into())];
+        let expected = vec![
+            Kind::Digits("5".into()),
+            Kind::Word("cm".into()),
+            Kind::Mark('^'),
+            Kind::Digits("2".into()),
+        ];
         assert_eq!(kinds("5\\text{ cm}^2"), expected);
         assert_eq!(kinds("\\left(x\\right)"), kinds("(x)"));
     }
@@ -289,7 +317,9 @@ mod tests {
 
     #[test]
     fn odd_input_is_total() {
-        for text in ["\\", "{", "}", "\\text{", "\\begin{", "\\end", "\\left", "..", "\\text"] {
+        for text in [
+            "\\", "{", "}", "\\text{", "\\begin{", "\\end", "\\left", "..", "\\text",
+        ] {
             assert!(lex(text).is_ok(), "{text}");
         }
     }

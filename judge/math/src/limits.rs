@@ -34,6 +34,10 @@ pub const SERIES_TERMS_MAX: i64 = 200;
 /// Units of work of one comparison. A unit is about 50 ns on a 2024 server core.
 pub const FUEL: u64 = 160_000;
 
+/// Work of exact arithmetic on long numbers in one comparison: products of lengths in
+/// words. A unit is about 2 ns.
+pub const EXACT_WORK: u64 = 4_000_000;
+
 /// Precisions of ball arithmetic, in bits, tried in this order.
 pub const PRECISIONS: [usize; 3] = [96, 192, 448];
 
@@ -53,4 +57,4 @@ pub const EXPONENT_MAX: i64 = 1 << 40;
 
 const _: () = assert!(SAMPLES_NEEDED <= SAMPLES_TRIED);
 const _: () = assert!(PRECISIONS[2] <= PRECISION_MAX);
-const _: () = assert!(AGREEMENT_BITS < PRECISIONS[0] as i64);
+const _: () = assert!(AGREEMENT_BITS < 96 && PRECISIONS[0] == 96);

@@ -4,9 +4,9 @@
 
 /// A text ready for the lexer.
 pub(crate) fn repair(text: &str) -> String {
-    let unescaped = restore_escapes(text.trim());
+    let unescaped = restore_escapes(text);
     let mut repaired = String::with_capacity(unescaped.len() + 16);
-    let mut rest = unescaped.chars().peekable();
+    let mut rest = unescaped.trim().chars().peekable();
     while let Some(character) = rest.next() {
         if let Some(digit) = superscript(character) {
             repaired.push_str("^{");
@@ -61,9 +61,17 @@ fn push_root(repaired: &mut String, rest: &mut std::iter::Peekable<std::str::Cha
 fn restore_escapes(text: &str) -> String {
     const TAILS: [(char, char, &[&str]); 4] = [
         ('\u{c}', 'f', &["rac", "box", "orall", "loor"]),
-        ('\t', 't', &["ext", "imes", "heta", "frac", "binom", "an", "au", "o "]),
+        (
+            '\t',
+            't',
+            &["ext", "imes", "heta", "frac", "binom", "an", "au", "o "],
+        ),
         ('\r', 'r', &["ight", "ho", "angle", "ceil", "floor"]),
-        ('\u{8}', 'b', &["oxed", "inom", "egin", "eta", "ar", "f", "ig"]),
+        (
+            '\u{8}',
+            'b',
+            &["oxed", "inom", "egin", "eta", "ar", "f", "ig"],
+        ),
     ];
     let mut restored = String::with_capacity(text.len());
     for (index, character) in text.char_indices() {
@@ -80,7 +88,11 @@ fn restore_escapes(text: &str) -> String {
         && !restored.contains("begin{")
         && !has_single_command(&restored)
         && has_doubled_command(&restored);
-    if doubled { restored.replace("\\\\", "\\") } else { restored }
+    if doubled {
+        restored.replace("\\\\", "\\")
+    } else {
+        restored
+    }
 }
 
 fn has_doubled_command(text: &str) -> bool {
@@ -110,7 +122,8 @@ fn strip_delimiters(text: &str) -> String {
             .find(|mark| rest.starts_with(**mark));
         let power = skipped == Some(&"**")
             && result.ends_with(|last: char| last.is_alphanumeric() || last == ')' || last == '}')
-            && rest[2..].starts_with(|next: char| next.is_alphanumeric() || next == '(' || next == '-');
+            && rest[2..]
+                .starts_with(|next: char| next.is_alphanumeric() || next == '(' || next == '-');
         if power {
             result.push('^');
             rest = &rest[2..];
@@ -122,7 +135,9 @@ fn strip_delimiters(text: &str) -> String {
             result.push_str(&rest[..2]);
             rest = &rest[2..];
         } else if character == '$' {
-            let amount = rest[1..].trim_start().starts_with(|next: char| next.is_ascii_digit());
+            let amount = rest[1..]
+                .trim_start()
+                .starts_with(|next: char| next.is_ascii_digit());
             let closes = rest[1..].contains('$');
             let opened = result.contains('\u{1}');
             if amount && !closes && !opened {
@@ -167,7 +182,10 @@ fn trim_end_marks(text: &mut String) {
 fn superscript(character: char) -> Option<char> {
     const TABLE: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣⁱ";
     const PLAIN: &str = "0123456789+-nxi";
-    TABLE.chars().position(|mark| mark == character).and_then(|at| PLAIN.chars().nth(at))
+    TABLE
+        .chars()
+        .position(|mark| mark == character)
+        .and_then(|at| PLAIN.chars().nth(at))
 }
 
 fn subscript(character: char) -> Option<char> {
@@ -230,6 +248,12 @@ fn spelling(character: char) -> Option<&'static str> {
         '⅜' => "\\frac{3}{8}",
         '⅝' => "\\frac{5}{8}",
         '⅞' => "\\frac{7}{8}",
+        _ => return letter_or_bracket(character),
+    })
+}
+
+fn letter_or_bracket(character: char) -> Option<&'static str> {
+    Some(match character {
         'π' => "\\pi ",
         'α' => "\\alpha ",
         'β' => "\\beta ",

@@ -42,7 +42,12 @@ pub(crate) struct Scalar {
 
 impl Scalar {
     pub(crate) fn exact(id: Id) -> Self {
-        Self { id, shape: Shape::Exact, mark: Mark::None, reducible: false }
+        Self {
+            id,
+            shape: Shape::Exact,
+            mark: Mark::None,
+            reducible: false,
+        }
     }
 }
 
@@ -76,7 +81,10 @@ impl Relation {
     }
 
     pub(crate) const fn is_order(self) -> bool {
-        matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
+        matches!(
+            self,
+            Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual
+        )
     }
 }
 
@@ -112,18 +120,41 @@ pub(crate) enum Joint {
 pub(crate) enum Value {
     Scalar(Scalar),
     /// Items in brackets: tuples, intervals, vectors.
-    Group { open: char, close: char, items: Vec<Self> },
+    Group {
+        open: char,
+        close: char,
+        items: Vec<Self>,
+    },
     Set(Vec<Self>),
-    List { joint: Joint, items: Vec<Self> },
+    List {
+        joint: Joint,
+        items: Vec<Self>,
+    },
     /// A chain `first op second op ...`.
-    Chain { first: Box<Self>, rest: Vec<(Relation, Self)> },
+    Chain {
+        first: Box<Self>,
+        rest: Vec<(Relation, Self)>,
+    },
     Named(NamedSet),
-    SetOperation { operation: SetOperation, left: Box<Self>, right: Box<Self> },
+    SetOperation {
+        operation: SetOperation,
+        left: Box<Self>,
+        right: Box<Self>,
+    },
     /// `{ pattern | condition }`.
-    Builder { pattern: Box<Self>, condition: Box<Self> },
-    Matrix { columns: usize, entries: Vec<Id> },
+    Builder {
+        pattern: Box<Self>,
+        condition: Box<Self>,
+    },
+    Matrix {
+        columns: usize,
+        entries: Vec<Id>,
+    },
     /// Digits in a written base.
-    Based { digits: String, base: u32 },
+    Based {
+        digits: String,
+        base: u32,
+    },
     Ratio(Vec<Id>),
     /// Hours, minutes, seconds.
     Time([u32; 3]),
@@ -131,21 +162,11 @@ pub(crate) enum Value {
     Date([i64; 3]),
     /// Normalised words.
     Words(String),
-    /// Notation that is read but not interpreted.
-    Opaque(String),
 }
 
 impl Value {
     pub(crate) fn scalar(id: Id) -> Self {
         Self::Scalar(Scalar::exact(id))
-    }
-
-    /// Items of a list, or the value itself as the only item.
-    pub(crate) fn into_items(self) -> Vec<Self> {
-        match self {
-            Self::List { items, .. } => items,
-            other => vec![other],
-        }
     }
 
     pub(crate) const fn kind(&self) -> &'static str {
@@ -164,14 +185,17 @@ impl Value {
             Self::Time(_) => "time of day",
             Self::Date(_) => "date",
             Self::Words(_) => "text",
-            Self::Opaque(_) => "notation",
         }
     }
 
     /// The value as text, for explanations.
     pub(crate) fn show(&self, pool: &Pool) -> String {
         let many = |items: &[Self]| {
-            items.iter().map(|item| item.show(pool)).collect::<Vec<_>>().join(", ")
+            items
+                .iter()
+                .map(|item| item.show(pool))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         match self {
             Self::Scalar(scalar) => show_scalar(scalar, pool),
@@ -181,12 +205,20 @@ impl Value {
             Self::Chain { first, rest } => {
                 let mut text = first.show(pool);
                 for (relation, side) in rest {
-                    text.push_str(&format!(" {} {}", relation_text(*relation), side.show(pool)));
+                    text.push_str(&format!(
+                        " {} {}",
+                        relation_text(*relation),
+                        side.show(pool)
+                    ));
                 }
                 text
             }
             Self::Named(named) => format!("{named:?}"),
-            Self::SetOperation { operation, left, right } => {
+            Self::SetOperation {
+                operation,
+                left,
+                right,
+            } => {
                 format!("({} {operation:?} {})", left.show(pool), right.show(pool))
             }
             Self::Builder { pattern, condition } => {
@@ -195,17 +227,24 @@ impl Value {
             Self::Matrix { columns, entries } => {
                 let rows: Vec<String> = entries
                     .chunks(*columns.max(&1))
-                    .map(|row| row.iter().map(|id| pool.show(*id)).collect::<Vec<_>>().join(", "))
+                    .map(|row| {
+                        row.iter()
+                            .map(|id| pool.show(*id))
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    })
                     .collect();
                 format!("[{}]", rows.join("; "))
             }
             Self::Based { digits, base } => format!("{digits} in base {base}"),
-            Self::Ratio(parts) => {
-                parts.iter().map(|id| pool.show(*id)).collect::<Vec<_>>().join(":")
-            }
+            Self::Ratio(parts) => parts
+                .iter()
+                .map(|id| pool.show(*id))
+                .collect::<Vec<_>>()
+                .join(":"),
             Self::Time([hours, minutes, seconds]) => format!("{hours}:{minutes:02}:{seconds:02}"),
             Self::Date([year, month, day]) => format!("{year}-{month:02}-{day:02}"),
-            Self::Words(text) | Self::Opaque(text) => format!("\"{text}\""),
+            Self::Words(text) => format!("\"{text}\""),
         }
     }
 }

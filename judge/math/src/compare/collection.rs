@@ -1,11 +1,15 @@
 //! Tuples, lists, sets, matrices, and what they are compared with.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rule names the kinds that it settles; the rest goes on"
+)]
 
 use super::{Comparison, Outcome};
 use crate::expression::Id;
 use crate::fuel::Exhausted;
 use crate::policy::ListOrder;
 use crate::reason::{Finding, Reason, Verdict};
-use crate::value::{Mark, NamedSet, Relation, Value};
+use crate::value::{Mark, Relation, Value};
 
 impl Comparison<'_> {
     /// Every pair of kinds that is not settled by a simpler rule.
@@ -24,33 +28,66 @@ impl Comparison<'_> {
             (other, Value::Set(items)) if items.len() == 1 => self.values(other, &items[0]),
             (Value::List { items: a, .. }, Value::List { items: b, .. }) => self.lists(a, b),
             (Value::Chain { .. }, Value::Chain { .. }) => self.chains(reference, answer),
-            (Value::Named(a), Value::Named(b)) => {
-                Ok(Finding::when(crate::reason::Holds::from_bool(a == b), Reason::Region))
-            }
+            (Value::Named(a), Value::Named(b)) => Ok(Finding::when(
+                crate::reason::Holds::from_bool(a == b),
+                Reason::Region,
+            )),
             (Value::Scalar(_), Value::List { items, .. }) => self.hedged(reference, items),
-            (Value::Chain { first, rest }, Value::Scalar(_)) => self.side_against(first, rest, answer),
-            (Value::Scalar(_), Value::Chain { first, rest }) => self.side_against(first, rest, reference),
-            (Value::Scalar(scalar), Value::Named(NamedSet::Empty) | Value::Group { .. } | Value::Set(_) | Value::Matrix { .. } | Value::SetOperation { .. } | Value::Builder { .. } | Value::Named(_))
-            | (Value::Named(_) | Value::Group { .. } | Value::Set(_) | Value::Matrix { .. } | Value::SetOperation { .. } | Value::Builder { .. }, Value::Scalar(scalar)) => {
-                let constant = self.bench.pool.is_constant(scalar.id);
-                Ok(if constant { Finding::different(Reason::Kind) } else { Finding::undecided(Reason::Kind) })
+            (Value::Chain { first, rest }, Value::Scalar(_)) => {
+                self.side_against(first, rest, answer)
             }
-            (Value::SetOperation { operation: a, left: b, right: c }, Value::SetOperation { operation: d, left: e, right: f }) if a == d => {
-                let left = self.values(b, e)?;
-                let right = self.values(c, f)?;
-                let both = left.is_equal() && right.is_equal();
-                Ok(if both { Finding::equal(Reason::Members) } else { Finding::undecided(Reason::Members) })
+            (Value::Scalar(_), Value::Chain { first, rest }) => {
+                self.side_against(first, rest, reference)
             }
             (Value::List { items, .. }, Value::Scalar(_)) => {
                 let one = items.iter().all(|item| matches!(item, Value::Scalar(_)));
-                Ok(if one { Finding::different(Reason::Multiset) } else { Finding::undecided(Reason::Kind) })
+                Ok(if one {
+                    Finding::different(Reason::Multiset)
+                } else {
+                    Finding::undecided(Reason::Kind)
+                })
+            }
+            (Value::SetOperation { .. }, Value::SetOperation { .. }) => {
+                self.set_operations(reference, answer)
             }
             _ => Ok(self.unlike(reference, answer)),
         }
     }
 
+    /// The same operation on the same operands, where neither is a region.
+    fn set_operations(&mut self, reference: &Value, answer: &Value) -> Outcome {
+        let (
+            Value::SetOperation {
+                operation: a,
+                left: b,
+                right: c,
+            },
+            Value::SetOperation {
+                operation: d,
+                left: e,
+                right: f,
+            },
+        ) = (reference, answer)
+        else {
+            return Ok(Finding::undecided(Reason::Members));
+        };
+        let same = a == d && self.values(b, e)?.is_equal() && self.values(c, f)?.is_equal();
+        Ok(if same {
+            Finding::equal(Reason::Members)
+        } else {
+            Finding::undecided(Reason::Members)
+        })
+    }
+
     /// Kinds that never mean the same, and kinds that might.
     fn unlike(&self, reference: &Value, answer: &Value) -> Finding {
+        if let (Value::Scalar(scalar), _) | (_, Value::Scalar(scalar)) = (reference, answer) {
+            return if self.bench.pool.is_constant(scalar.id) {
+                Finding::different(Reason::Kind)
+            } else {
+                Finding::undecided(Reason::Kind)
+            };
+        }
         let plain = |value: &Value| match value {
             Value::Group { items, .. } | Value::Set(items) | Value::List { items, .. } => {
                 items.iter().all(|item| matches!(item, Value::Scalar(_)))
@@ -67,7 +104,12 @@ impl Comparison<'_> {
 
     /// A single value against several: a hedge, unless the items say otherwise.
     fn hedged(&mut self, reference: &Value, items: &[Value]) -> Outcome {
-        let plain = items.iter().all(|item| matches!(item, Value::Scalar(_) | Value::Words(_) | Value::Group { .. }) || self.assignment(item).is_some());
+        let plain = items.iter().all(|item| {
+            matches!(
+                item,
+                Value::Scalar(_) | Value::Words(_) | Value::Group { .. }
+            ) || self.assignment(item).is_some()
+        });
         if !plain {
             return Ok(Finding::undecided(Reason::Kind));
         }
@@ -81,8 +123,15 @@ impl Comparison<'_> {
 
     /// `2x + 1 = 7` against a value: only an approximation or a chain of constants can
     /// still mean the value.
-    fn side_against(&mut self, first: &Value, rest: &[(Relation, Value)], value: &Value) -> Outcome {
-        let joined = rest.iter().all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
+    fn side_against(
+        &mut self,
+        first: &Value,
+        rest: &[(Relation, Value)],
+        value: &Value,
+    ) -> Outcome {
+        let joined = rest
+            .iter()
+            .all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
         let Some((_, last)) = rest.last().filter(|_| joined) else {
             return Ok(Finding::different(Reason::Kind));
         };
@@ -101,8 +150,22 @@ impl Comparison<'_> {
     }
 
     /// Ordered entries: tuples, vectors, columns, systems of assignments.
-    fn sequences(&mut self, reference: &Value, answer: &Value) -> Result<Option<Finding>, Exhausted> {
-        if let (Value::Matrix { columns: a, entries: left }, Value::Matrix { columns: b, entries: right }) = (reference, answer) {
+    fn sequences(
+        &mut self,
+        reference: &Value,
+        answer: &Value,
+    ) -> Result<Option<Finding>, Exhausted> {
+        if let (
+            Value::Matrix {
+                columns: a,
+                entries: left,
+            },
+            Value::Matrix {
+                columns: b,
+                entries: right,
+            },
+        ) = (reference, answer)
+        {
             if a != b || left.len() != right.len() {
                 return Ok(Some(Finding::different(Reason::Matrix)));
             }
@@ -128,11 +191,17 @@ impl Comparison<'_> {
         }
     }
 
-    fn tuple_against_list(&mut self, tuple: &[Value], items: &[Value]) -> Result<Option<Finding>, Exhausted> {
+    fn tuple_against_list(
+        &mut self,
+        tuple: &[Value],
+        items: &[Value],
+    ) -> Result<Option<Finding>, Exhausted> {
         if let Some(values) = self.assigned_in_order(items) {
             return self.entries(tuple, &values, Reason::Entries).map(Some);
         }
-        if self.policy.brackets_may_be_dropped.is_on() && items.iter().all(|item| matches!(item, Value::Scalar(_))) {
+        if self.policy.brackets_may_be_dropped.is_on()
+            && items.iter().all(|item| matches!(item, Value::Scalar(_)))
+        {
             return self.entries(tuple, items, Reason::Entries).map(Some);
         }
         Ok(None)
@@ -153,8 +222,16 @@ impl Comparison<'_> {
     /// The entries of a point or vector; intervals with a square bracket are none.
     fn sequence(&self, value: &Value) -> Option<Vec<Value>> {
         match value {
-            Value::Group { open: '(' | '⟨', close: ')' | '⟩', items } => Some(items.clone()),
-            Value::Group { open: '[', close: ']', items } if items.len() != 2 => Some(items.clone()),
+            Value::Group {
+                open: '(' | '⟨',
+                close: ')' | '⟩',
+                items,
+            } => Some(items.clone()),
+            Value::Group {
+                open: '[',
+                close: ']',
+                items,
+            } if items.len() != 2 => Some(items.clone()),
             Value::Matrix { columns, entries } if *columns == 1 || *columns == entries.len() => {
                 Some(scalars(entries))
             }
@@ -188,14 +265,25 @@ impl Comparison<'_> {
                 Verdict::Undecided => unknown = true,
             }
         }
-        Ok(if unknown { Finding::undecided(reason) } else { Finding::equal(reason) })
+        Ok(if unknown {
+            Finding::undecided(reason)
+        } else {
+            Finding::equal(reason)
+        })
     }
 
     /// Regions, where one side can only be one.
-    fn regions_of(&mut self, reference: &Value, answer: &Value) -> Result<Option<Finding>, Exhausted> {
-        let equations = |value: &Value| matches!(value, Value::Chain { rest, .. }
-            if rest.iter().all(|(relation, _)| *relation == Relation::Equal));
-        let finite = |value: &Value| matches!(value, Value::Set(_) | Value::List { .. }) || equations(value);
+    fn regions_of(
+        &mut self,
+        reference: &Value,
+        answer: &Value,
+    ) -> Result<Option<Finding>, Exhausted> {
+        let equations = |value: &Value| {
+            matches!(value, Value::Chain { rest, .. }
+            if rest.iter().all(|(relation, _)| *relation == Relation::Equal))
+        };
+        let finite =
+            |value: &Value| matches!(value, Value::Set(_) | Value::List { .. }) || equations(value);
         if finite(reference) && finite(answer) && !(ordered(reference) || ordered(answer)) {
             return Ok(None);
         }
@@ -203,26 +291,41 @@ impl Comparison<'_> {
             return Ok(None);
         };
         let finding = self.regions(&left, &right)?;
-        let between = matches!(reference, Value::Chain { .. }) && matches!(answer, Value::Chain { .. });
-        Ok(Some(if between && finding.is_equal() { Finding::equal(Reason::Inequality) } else { finding }))
+        let between =
+            matches!(reference, Value::Chain { .. }) && matches!(answer, Value::Chain { .. });
+        Ok(Some(if between && finding.is_equal() {
+            Finding::equal(Reason::Inequality)
+        } else {
+            finding
+        }))
     }
 
     /// Bare lists: every item has its partner, none is left over.
     fn lists(&mut self, left: &[Value], right: &[Value]) -> Outcome {
         if left.len() != right.len() {
-            let plain = |items: &[Value]| items.iter().all(|item| !matches!(item, Value::Chain { .. }));
+            let plain = |items: &[Value]| {
+                items
+                    .iter()
+                    .all(|item| !matches!(item, Value::Chain { .. }))
+            };
             let sure = plain(left) == plain(right);
-            return Ok(if sure { Finding::different(Reason::Multiset) } else { Finding::undecided(Reason::Multiset) });
+            return Ok(if sure {
+                Finding::different(Reason::Multiset)
+            } else {
+                Finding::undecided(Reason::Multiset)
+            });
         }
         let ordered = self.policy.list_order == ListOrder::AsGiven
             && left.iter().all(|item| matches!(item, Value::Scalar(_)));
         if ordered {
             return self.entries(left, right, Reason::Entries);
         }
-        if let (None, Some(values)) = (self.assigned_in_order(left), self.assigned_in_order(right)) {
+        if let (None, Some(values)) = (self.assigned_in_order(left), self.assigned_in_order(right))
+        {
             return self.entries(left, &values, Reason::Entries);
         }
-        if let (Some(values), None) = (self.assigned_in_order(left), self.assigned_in_order(right)) {
+        if let (Some(values), None) = (self.assigned_in_order(left), self.assigned_in_order(right))
+        {
             return self.entries(&values, right, Reason::Entries);
         }
         self.matched(left, right, Reason::Multiset)
@@ -251,7 +354,11 @@ impl Comparison<'_> {
                 }
             }
         }
-        Ok(if unknown { Finding::undecided(Reason::Members) } else { Finding::equal(Reason::Members) })
+        Ok(if unknown {
+            Finding::undecided(Reason::Members)
+        } else {
+            Finding::equal(Reason::Members)
+        })
     }
 
     /// A perfect matching by augmenting paths over the pairs that are equal; when there
@@ -266,8 +373,10 @@ impl Comparison<'_> {
             verdicts.push(row);
         }
         let perfect = |accept: &dyn Fn(Verdict) -> bool| {
-            let edges: Vec<Vec<bool>> =
-                verdicts.iter().map(|row| row.iter().map(|verdict| accept(*verdict)).collect()).collect();
+            let edges: Vec<Vec<bool>> = verdicts
+                .iter()
+                .map(|row| row.iter().map(|verdict| accept(*verdict)).collect())
+                .collect();
             matching_size(&edges) == left.len()
         };
         if perfect(&|verdict| verdict == Verdict::Equal) {
@@ -283,7 +392,11 @@ impl Comparison<'_> {
     fn list_item(&mut self, left: &Value, right: &Value) -> Result<Verdict, Exhausted> {
         let finding = self.values(left, right)?;
         let labelled = finding.reason == Reason::Label && finding.verdict == Verdict::Undecided;
-        Ok(if labelled { Verdict::Different } else { finding.verdict })
+        Ok(if labelled {
+            Verdict::Different
+        } else {
+            finding.verdict
+        })
     }
 }
 
@@ -295,7 +408,11 @@ fn scalars(ids: &[Id]) -> Vec<Value> {
 fn ordered(value: &Value) -> bool {
     match value {
         Value::Chain { rest, .. } => rest.iter().any(|(relation, _)| {
-            relation.is_order() || matches!(relation, Relation::In | Relation::NotIn | Relation::NotEqual)
+            relation.is_order()
+                || matches!(
+                    relation,
+                    Relation::In | Relation::NotIn | Relation::NotEqual
+                )
         }),
         Value::List { items, .. } => items.iter().any(|item| match item {
             Value::Chain { rest, .. } => rest.iter().any(|(relation, _)| {
@@ -355,7 +472,11 @@ mod tests {
 
     #[test]
     fn matching_finds_augmenting_paths() {
-        let edges = vec![vec![true, true, false], vec![true, false, false], vec![false, true, true]];
+        let edges = vec![
+            vec![true, true, false],
+            vec![true, false, false],
+            vec![false, true, true],
+        ];
         assert_eq!(matching_size(&edges), 3);
         let edges = vec![vec![true, false], vec![true, false]];
         assert_eq!(matching_size(&edges), 1);

@@ -16,7 +16,17 @@ const RATIO_POINTS: usize = 3;
 
 impl Comparison<'_> {
     pub(super) fn chains(&mut self, reference: &Value, answer: &Value) -> Outcome {
-        let (Value::Chain { first: a, rest: left }, Value::Chain { first: b, rest: right }) = (reference, answer) else {
+        let (
+            Value::Chain {
+                first: a,
+                rest: left,
+            },
+            Value::Chain {
+                first: b,
+                rest: right,
+            },
+        ) = (reference, answer)
+        else {
             return Ok(Finding::undecided(Reason::Kind));
         };
         if left.len() == right.len() && left.len() > 1 {
@@ -26,12 +36,10 @@ impl Comparison<'_> {
             return Ok(Finding::undecided(Reason::Equation));
         };
         match (op, other_op) {
-            (Relation::Equal, Relation::Equal) => {
-                match self.sides(a, end, b, other_end)? {
-                    Some((f, g)) => self.equations(f, g),
-                    None => self.by_sides((a, end), (b, other_end)),
-                }
-            }
+            (Relation::Equal, Relation::Equal) => match self.sides(a, end, b, other_end)? {
+                Some((f, g)) => self.equations(f, g),
+                None => self.by_sides((a, end), (b, other_end)),
+            },
             (x, y) if x.is_order() && y.is_order() => match self.sides(a, end, b, other_end)? {
                 Some((f, g)) => self.inequalities(f, *x, (g, *y)),
                 None => Ok(Finding::undecided(Reason::Inequality)),
@@ -52,8 +60,13 @@ impl Comparison<'_> {
         for (x, y) in left.iter().zip(right) {
             all = all && self.values(&x.1, &y.1)?.is_equal();
         }
-        let mut reversed = left.iter().zip(right.iter().rev()).all(|(x, y)| x.0 == y.0.flipped());
-        let sides: Vec<&Value> = std::iter::once(b).chain(right.iter().map(|side| &side.1)).collect();
+        let mut reversed = left
+            .iter()
+            .zip(right.iter().rev())
+            .all(|(x, y)| x.0 == y.0.flipped());
+        let sides: Vec<&Value> = std::iter::once(b)
+            .chain(right.iter().map(|side| &side.1))
+            .collect();
         let ours = std::iter::once(a).chain(left.iter().map(|side| &side.1));
         for (x, y) in ours.zip(sides.into_iter().rev()) {
             reversed = reversed && self.values(x, y)?.is_equal();
@@ -69,11 +82,22 @@ impl Comparison<'_> {
     fn by_sides(&mut self, (a, c): (&Value, &Value), (b, d): (&Value, &Value)) -> Outcome {
         let straight = self.values(a, b)?.is_equal() && self.values(c, d)?.is_equal();
         let crossed = straight || (self.values(a, d)?.is_equal() && self.values(c, b)?.is_equal());
-        Ok(if crossed { Finding::equal(Reason::Equation) } else { Finding::undecided(Reason::Equation) })
+        Ok(if crossed {
+            Finding::equal(Reason::Equation)
+        } else {
+            Finding::undecided(Reason::Equation)
+        })
     }
 
-    fn sides(&mut self, a: &Value, c: &Value, b: &Value, d: &Value) -> Result<Option<(Id, Id)>, Exhausted> {
-        let (Value::Scalar(a), Value::Scalar(c), Value::Scalar(b), Value::Scalar(d)) = (a, c, b, d) else {
+    fn sides(
+        &mut self,
+        a: &Value,
+        c: &Value,
+        b: &Value,
+        d: &Value,
+    ) -> Result<Option<(Id, Id)>, Exhausted> {
+        let (Value::Scalar(a), Value::Scalar(c), Value::Scalar(b), Value::Scalar(d)) = (a, c, b, d)
+        else {
             return Ok(None);
         };
         let f = self.bench.pool.difference(a.id, c.id)?;
@@ -87,10 +111,17 @@ impl Comparison<'_> {
         if traits.has_infinity || traits.has_undefined {
             return Ok(Finding::undecided(Reason::Equation));
         }
-        let constants = (self.bench.pool.is_constant(f), self.bench.pool.is_constant(g));
+        let constants = (
+            self.bench.pool.is_constant(f),
+            self.bench.pool.is_constant(g),
+        );
         if constants != (false, false) {
             let sure = constants.0 != constants.1;
-            return Ok(if sure { Finding::different(Reason::Equation) } else { Finding::undecided(Reason::Equation) });
+            return Ok(if sure {
+                Finding::different(Reason::Equation)
+            } else {
+                Finding::undecided(Reason::Equation)
+            });
         }
         if self.bench.same(f, zero)?.is_equal() || self.bench.same(g, zero)?.is_equal() {
             return Ok(Finding::undecided(Reason::Equation));
@@ -112,11 +143,13 @@ impl Comparison<'_> {
             right.sort_unstable();
             left != right
         };
-        Ok(if polynomial || (other_variables && independent && direct == Holds::No) {
-            Finding::different(Reason::Equation)
-        } else {
-            Finding::undecided(Reason::Equation)
-        })
+        Ok(
+            if polynomial || (other_variables && independent && direct == Holds::No) {
+                Finding::different(Reason::Equation)
+            } else {
+                Finding::undecided(Reason::Equation)
+            },
+        )
     }
 
     /// The numerator over a common denominator, where denominators hold variables.
@@ -142,10 +175,20 @@ impl Comparison<'_> {
         // One field for all points: the constant must not change with the prime.
         let field = Field::new(usize::try_from(mix(self.bench.seed) >> 40).unwrap_or(0));
         for attempt in 0..8_u64 {
-            let point = Point { field, seed: mix(self.bench.seed ^ mix(attempt + 77)) };
-            let images = self.bench.pool.images(&[f, g], point, &mut self.bench.fuel)?;
-            let [Some(a), Some(b)] = images[..] else { continue };
-            let Some(inverse) = field.inverse(b) else { continue };
+            let point = Point {
+                field,
+                seed: mix(self.bench.seed ^ mix(attempt + 77)),
+            };
+            let images = self
+                .bench
+                .pool
+                .images(&[f, g], point, &mut self.bench.fuel)?;
+            let [Some(a), Some(b)] = images[..] else {
+                continue;
+            };
+            let Some(inverse) = field.inverse(b) else {
+                continue;
+            };
             let quotient = field.mul(a, inverse);
             if quotient.is_zero() {
                 continue;
@@ -173,15 +216,24 @@ impl Comparison<'_> {
         let constant = self.constant_ratio(f, g)?;
         if constant != Holds::Yes {
             let independent = self.bench.pool.traits(&[f, g]).is_independent();
-            let sure = constant == Holds::No && independent && self.bench.pool.traits(&[f, g]).is_polynomial;
-            return Ok(if sure { Finding::different(Reason::Inequality) } else { Finding::undecided(Reason::Inequality) });
+            let sure = constant == Holds::No
+                && independent
+                && self.bench.pool.traits(&[f, g]).is_polynomial;
+            return Ok(if sure {
+                Finding::different(Reason::Inequality)
+            } else {
+                Finding::undecided(Reason::Inequality)
+            });
         }
         // The sign of the constant, from its value at one point of small integers.
         let mut at = ratio;
         let names = self.bench.pool.traits(&[ratio]).variables;
         for (index, name) in names.into_iter().enumerate() {
             let name = self.bench.pool.insert(Node::Variable(name))?;
-            let value = self.bench.pool.integer(i64::try_from(index).unwrap_or(0) * 7 + 3)?;
+            let value = self
+                .bench
+                .pool
+                .integer(i64::try_from(index).unwrap_or(0) * 7 + 3)?;
             at = self.bench.pool.substitute(at, &[(name, value)])?;
         }
         let sign = if self.bench.same(at, one)?.verdict == Verdict::Equal {
@@ -190,12 +242,14 @@ impl Comparison<'_> {
             self.bench.order(at, zero)?
         };
         Ok(match sign {
-            Some(Ordering::Greater) => {
-                Finding::when(Holds::from_bool(below(relation) == below(other)), Reason::Inequality)
-            }
-            Some(Ordering::Less) => {
-                Finding::when(Holds::from_bool(below(relation) != below(other)), Reason::Inequality)
-            }
+            Some(Ordering::Greater) => Finding::when(
+                Holds::from_bool(below(relation) == below(other)),
+                Reason::Inequality,
+            ),
+            Some(Ordering::Less) => Finding::when(
+                Holds::from_bool(below(relation) != below(other)),
+                Reason::Inequality,
+            ),
             Some(Ordering::Equal) | None => Finding::undecided(Reason::Inequality),
         })
     }

@@ -1,5 +1,9 @@
 //! Families over an integer parameter, such as `pi/6 + k*pi`: equal as sets of
 //! values, whatever the parameter is called, shifted by or signed.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rule names the kinds that it settles; the rest goes on"
+)]
 
 use dashu_ratio::RBig;
 
@@ -20,15 +24,24 @@ struct Family {
 }
 
 impl Comparison<'_> {
-    pub(super) fn families(&mut self, reference: &Value, answer: &Value) -> Result<Option<Finding>, Exhausted> {
-        let relevant = !self.whole.is_empty() || (self.is_periodic(reference) && self.is_periodic(answer));
+    pub(super) fn families(
+        &mut self,
+        reference: &Value,
+        answer: &Value,
+    ) -> Result<Option<Finding>, Exhausted> {
+        let relevant =
+            !self.whole.is_empty() || (self.is_periodic(reference) && self.is_periodic(answer));
         if !relevant {
             return Ok(None);
         }
         let left = self.family_list(reference)?;
         let right = self.family_list(answer)?;
-        let (Some(left), Some(right)) = (left, right) else { return Ok(None) };
-        let (Some(ours), Some(theirs)) = (self.residues(&left, &right)?, self.residues(&right, &left)?) else {
+        let (Some(left), Some(right)) = (left, right) else {
+            return Ok(None);
+        };
+        let (Some(ours), Some(theirs)) =
+            (self.residues(&left, &right)?, self.residues(&right, &left)?)
+        else {
             return Ok(None);
         };
         Ok(match (ours, theirs) {
@@ -48,10 +61,15 @@ impl Comparison<'_> {
         };
         items.iter().all(|item| {
             let item = self.assignment(item).map_or(item, |(_, value)| value);
-            let Value::Scalar(scalar) = item else { return false };
+            let Value::Scalar(scalar) = item else {
+                return false;
+            };
             let traits = self.bench.pool.traits(&[scalar.id]);
             let angular = traits.has_pi || scalar.mark == crate::value::Mark::Degrees;
-            let named = traits.variables.iter().any(|name| self.is_integer_name(*name));
+            let named = traits
+                .variables
+                .iter()
+                .any(|name| self.is_integer_name(*name));
             angular && named
         })
     }
@@ -67,8 +85,12 @@ impl Comparison<'_> {
         };
         let mut families = Vec::new();
         for item in items {
-            let item = self.assignment(&item).map_or(item.clone(), |(_, value)| value.clone());
-            let Value::Scalar(scalar) = item else { return Ok(None) };
+            let item = self
+                .assignment(&item)
+                .map_or_else(|| item.clone(), |(_, value)| value.clone());
+            let Value::Scalar(scalar) = item else {
+                return Ok(None);
+            };
             match self.family(&scalar)? {
                 Some(family) => families.push(family),
                 None => return Ok(None),
@@ -80,9 +102,14 @@ impl Comparison<'_> {
     fn family(&mut self, scalar: &Scalar) -> Result<Option<Family>, Exhausted> {
         let id = crate::parse::plain(self.bench, scalar)?;
         let traits = self.bench.pool.traits(&[id]);
-        let mut parameters =
-            traits.variables.iter().copied().filter(|name| self.is_integer_name(*name));
-        let (Some(name), None) = (parameters.next(), parameters.next()) else { return Ok(None) };
+        let mut parameters = traits
+            .variables
+            .iter()
+            .copied()
+            .filter(|name| self.is_integer_name(*name));
+        let (Some(name), None) = (parameters.next(), parameters.next()) else {
+            return Ok(None);
+        };
         let pool = &mut self.bench.pool;
         let parameter = pool.insert(crate::expression::Node::Variable(name))?;
         let zero = pool.integer(0)?;
@@ -97,7 +124,11 @@ impl Comparison<'_> {
     }
 
     /// Whether every member of `ours` is in one of `theirs`.
-    fn residues(&mut self, ours: &[Family], theirs: &[Family]) -> Result<Option<Verdict>, Exhausted> {
+    fn residues(
+        &mut self,
+        ours: &[Family],
+        theirs: &[Family],
+    ) -> Result<Option<Verdict>, Exhausted> {
         let mut total = Verdict::Equal;
         for family in ours {
             match self.covered(family, theirs)? {
@@ -111,12 +142,20 @@ impl Comparison<'_> {
     }
 
     /// Splits a family into residues of the least common period of all.
-    fn covered(&mut self, family: &Family, theirs: &[Family]) -> Result<Option<Verdict>, Exhausted> {
+    fn covered(
+        &mut self,
+        family: &Family,
+        theirs: &[Family],
+    ) -> Result<Option<Verdict>, Exhausted> {
         let mut parts = 1_i64;
         for other in theirs {
             // other.step / family.step = p / q: after p steps of ours the pattern repeats.
-            let Some(ratio) = self.rational_ratio(other.step, family.step)? else { return Ok(Some(Verdict::Undecided)) };
-            let Some(count) = i64::try_from(ratio.numerator().clone()).ok().map(i64::abs) else { return Ok(None) };
+            let Some(ratio) = self.rational_ratio(other.step, family.step)? else {
+                return Ok(Some(Verdict::Undecided));
+            };
+            let Some(count) = i64::try_from(ratio.numerator().clone()).ok().map(i64::abs) else {
+                return Ok(None);
+            };
             parts = lcm(parts, count.max(1));
             if parts > RESIDUES_MAX {
                 return Ok(Some(Verdict::Undecided));
@@ -129,7 +168,9 @@ impl Comparison<'_> {
             let mut found = false;
             for other in theirs {
                 let difference = self.bench.pool.difference(start, other.start)?;
-                let Some(ratio) = self.rational_ratio(difference, other.step)? else { continue };
+                let Some(ratio) = self.rational_ratio(difference, other.step)? else {
+                    continue;
+                };
                 found = found || ratio.is_int();
             }
             if !found {
@@ -157,7 +198,9 @@ impl Comparison<'_> {
             let pool = &mut self.bench.pool;
             let scale = pool.integer(denominator)?;
             let scaled = pool.product(quotient, scale)?;
-            let Some(whole) = self.bench.nearest_integer(scaled)? else { return Ok(None) };
+            let Some(whole) = self.bench.nearest_integer(scaled)? else {
+                return Ok(None);
+            };
             let value = RBig::from(whole) / crate::number::exact::integer(denominator);
             let candidate = self.bench.pool.rational(value.clone())?;
             if self.bench.same(quotient, candidate)?.is_equal() {

@@ -1,12 +1,17 @@
 //! Comparison of two typed values. The kind of the reference chooses the rule;
 //! coercions between kinds are few and named. No rule guesses: what none decides
 //! is undecided.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rule names the kinds that it settles; the rest goes on"
+)]
 
 mod collection;
 mod equation;
 mod family;
 mod region;
 mod scalar;
+mod solve;
 
 use std::collections::BTreeSet;
 
@@ -36,7 +41,11 @@ pub(crate) fn compare(
     reference: &Value,
     answer: &Value,
 ) -> Outcome {
-    let mut comparison = Comparison { bench, policy, whole: BTreeSet::new() };
+    let mut comparison = Comparison {
+        bench,
+        policy,
+        whole: BTreeSet::new(),
+    };
     let reference = comparison.prepared(reference.clone())?;
     let answer = comparison.prepared(answer.clone())?;
     comparison.values(&reference, &answer)
@@ -70,7 +79,9 @@ impl Comparison<'_> {
 
     /// `n \in \mathbb{Z}` beside an answer declares a parameter.
     fn without_conditions(&mut self, value: Value) -> Value {
-        let Value::List { joint, items } = value else { return value };
+        let Value::List { joint, items } = value else {
+            return value;
+        };
         let mut kept = Vec::new();
         for item in items {
             match self.declared(&item) {
@@ -85,12 +96,19 @@ impl Comparison<'_> {
     }
 
     fn declared(&self, item: &Value) -> Option<Vec<Name>> {
-        let Value::Chain { first, rest } = item else { return None };
-        let [(Relation::In, Value::Named(NamedSet::Integers | NamedSet::Naturals))] = rest[..] else {
+        let Value::Chain { first, rest } = item else {
+            return None;
+        };
+        let [(Relation::In, Value::Named(NamedSet::Integers | NamedSet::Naturals))] = rest[..]
+        else {
             return None;
         };
         match &**first {
-            Value::Scalar(scalar) => self.bench.pool.as_variable(scalar.id).map(|name| vec![name]),
+            Value::Scalar(scalar) => self
+                .bench
+                .pool
+                .as_variable(scalar.id)
+                .map(|name| vec![name]),
             _ => None,
         }
     }
@@ -110,9 +128,10 @@ impl Comparison<'_> {
 
     fn with_sign(&mut self, value: Value, sign: Id) -> Result<Value, Exhausted> {
         Ok(match value {
-            Value::Scalar(scalar) => {
-                Value::Scalar(Scalar { id: self.signed(scalar.id, sign)?, ..scalar })
-            }
+            Value::Scalar(scalar) => Value::Scalar(Scalar {
+                id: self.signed(scalar.id, sign)?,
+                ..scalar
+            }),
             Value::Group { open, close, items } => {
                 let items = items
                     .into_iter()
@@ -146,7 +165,9 @@ impl Comparison<'_> {
 
     /// `x=1, 2` and `x=1 or x=2` are the list of values of x.
     fn without_shared_variable(&self, items: Vec<Value>, joint: Joint) -> Vec<Value> {
-        if items.len() < 2 || joint == Joint::And && items.iter().all(|item| matches!(item, Value::Chain { .. })) {
+        if items.len() < 2
+            || joint == Joint::And && items.iter().all(|item| matches!(item, Value::Chain { .. }))
+        {
             return items;
         }
         let mut shared: Option<Id> = None;
@@ -173,12 +194,18 @@ impl Comparison<'_> {
 
     /// `name = ... = value`, as the node of the name and the last side.
     pub(crate) fn assignment<'v>(&self, value: &'v Value) -> Option<(Id, &'v Value)> {
-        let Value::Chain { first, rest } = value else { return None };
-        let Value::Scalar(left) = &**first else { return None };
+        let Value::Chain { first, rest } = value else {
+            return None;
+        };
+        let Value::Scalar(left) = &**first else {
+            return None;
+        };
         if let ([(Relation::In, set)], true) = (&rest[..], self.is_name(left.id)) {
             return Some((left.id, set));
         }
-        let plain = rest.iter().all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
+        let plain = rest
+            .iter()
+            .all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
         if !plain || !self.is_name(left.id) {
             return None;
         }
@@ -199,16 +226,13 @@ impl Comparison<'_> {
 
     /// A variable, or an unknown function of its arguments.
     fn is_name(&self, id: Id) -> bool {
-        match self.bench.pool.node(id) {
-            Node::Variable(_) | Node::Call(..) => true,
-            _ => false,
-        }
+        matches!(self.bench.pool.node(id), Node::Variable(_) | Node::Call(..))
     }
 
     /// The table of kinds.
     pub(crate) fn values(&mut self, reference: &Value, answer: &Value) -> Outcome {
         self.bench.fuel.spend(4)?;
-        if reference == answer && !matches!(reference, Value::Opaque(_)) {
+        if reference == answer {
             if let Value::Scalar(scalar) = reference {
                 return self.scalars(scalar, scalar);
             }
@@ -230,26 +254,33 @@ impl Comparison<'_> {
                 self.based(digits, *base, other)
             }
             (Value::Ratio(a), Value::Ratio(b)) => self.ratios(a, b),
-            (Value::Ratio(parts), Value::Scalar(scalar)) | (Value::Scalar(scalar), Value::Ratio(parts)) => {
-                self.ratio_against(parts, scalar)
-            }
+            (Value::Ratio(parts), Value::Scalar(scalar))
+            | (Value::Scalar(scalar), Value::Ratio(parts)) => self.ratio_against(parts, scalar),
             (Value::Time(a), Value::Time(b)) => Ok(times(*a, *b)),
-            (Value::Time(time), other) | (other, Value::Time(time)) => self.time_against(*time, other),
-            (Value::Date(a), Value::Date(b)) => {
-                Ok(Finding::when(crate::reason::Holds::from_bool(a == b), Reason::Calendar))
+            (Value::Time(time), other) | (other, Value::Time(time)) => {
+                self.time_against(*time, other)
             }
+            (Value::Date(a), Value::Date(b)) => Ok(Finding::when(
+                crate::reason::Holds::from_bool(a == b),
+                Reason::Calendar,
+            )),
             (Value::Date(_), _) | (_, Value::Date(_)) => Ok(Finding::different(Reason::Kind)),
-            (Value::Opaque(_), _) | (_, Value::Opaque(_)) => {
-                Ok(Finding::undecided(Reason::Unsupported))
-            }
             _ => self.structures(reference, answer),
         }
     }
 
     /// Assignments against values and against each other.
-    fn assigned(&mut self, reference: &Value, answer: &Value) -> Result<Option<Finding>, Exhausted> {
-        let left = self.assignment(reference).map(|(name, value)| (name, value.clone()));
-        let right = self.assignment(answer).map(|(name, value)| (name, value.clone()));
+    fn assigned(
+        &mut self,
+        reference: &Value,
+        answer: &Value,
+    ) -> Result<Option<Finding>, Exhausted> {
+        let left = self
+            .assignment(reference)
+            .map(|(name, value)| (name, value.clone()));
+        let right = self
+            .assignment(answer)
+            .map(|(name, value)| (name, value.clone()));
         match (left, right) {
             (Some((_, value)), None) if !matches!(answer, Value::Chain { .. }) => {
                 let answer = answer.clone();
@@ -274,17 +305,27 @@ impl Comparison<'_> {
             let finding = self.values(left, right)?;
             return Ok(Some(renamed_reason(finding, Reason::Assignment)));
         }
-        let calls = (self.bench.pool.node(a).clone(), self.bench.pool.node(b).clone());
+        let calls = (
+            self.bench.pool.node(a).clone(),
+            self.bench.pool.node(b).clone(),
+        );
         match calls {
             (Node::Call(f, from), Node::Call(g, to)) if from.len() == to.len() && f == g => {
-                let Value::Scalar(scalar) = right else { return Ok(None) };
-                let names = to.iter().all(|id| self.bench.pool.as_variable(*id).is_some());
+                let Value::Scalar(scalar) = right else {
+                    return Ok(None);
+                };
+                let names = to
+                    .iter()
+                    .all(|id| self.bench.pool.as_variable(*id).is_some());
                 if !names {
                     return Ok(None);
                 }
                 let pairs: Vec<(Id, Id)> = to.into_iter().zip(from).collect();
                 let id = self.bench.pool.substitute(scalar.id, &pairs)?;
-                let renamed = Value::Scalar(Scalar { id, ..scalar.clone() });
+                let renamed = Value::Scalar(Scalar {
+                    id,
+                    ..scalar.clone()
+                });
                 let finding = self.values(left, &renamed)?;
                 Ok(Some(renamed_reason(finding, Reason::Assignment)))
             }
@@ -297,16 +338,21 @@ impl Comparison<'_> {
         }
     }
 
-    fn words_against(&mut self, text: &str, other: &Value) -> Finding {
-        let infinite = words::synonym(text) == "infinitely many" || words::synonym(text) == "infinity";
+    fn words_against(&self, text: &str, other: &Value) -> Finding {
+        let infinite =
+            words::synonym(text) == "infinitely many" || words::synonym(text) == "infinity";
         if let Value::Scalar(scalar) = other {
-            if infinite && self.bench.pool.as_infinity(scalar.id) == Some(crate::expression::Sign::Positive) {
+            if infinite
+                && self.bench.pool.as_infinity(scalar.id) == Some(crate::expression::Sign::Positive)
+            {
                 return Finding::equal(Reason::Text);
             }
             if self.bench.pool.is_constant(scalar.id) {
                 let numeric = text.chars().any(|character| character.is_ascii_digit())
                     || text.split(' ').any(|word| words::number(word).is_some());
-                let hedged = text.split(' ').any(|word| matches!(word, "or" | "not" | "either"));
+                let hedged = text
+                    .split(' ')
+                    .any(|word| matches!(word, "or" | "not" | "either"));
                 return if numeric && hedged {
                     Finding::different(Reason::Hedged)
                 } else if numeric {
@@ -318,25 +364,44 @@ impl Comparison<'_> {
             return Finding::undecided(Reason::Text);
         }
         let symbolic = text.chars().any(|character| character.is_ascii_digit());
-        if symbolic { Finding::undecided(Reason::Text) } else { Finding::different(Reason::Kind) }
+        if symbolic {
+            Finding::undecided(Reason::Text)
+        } else {
+            Finding::different(Reason::Kind)
+        }
     }
 
-    fn based(&mut self, digits: &str, base: u32, other: &Value) -> Outcome {
+    fn based(&self, digits: &str, base: u32, other: &Value) -> Outcome {
         match other {
-            Value::Based { digits: others, base: other_base } => {
+            Value::Based {
+                digits: others,
+                base: other_base,
+            } => {
                 let same = base == *other_base && same_digits(digits, others);
-                Ok(Finding::when(crate::reason::Holds::from_bool(same), Reason::Base))
+                Ok(Finding::when(
+                    crate::reason::Holds::from_bool(same),
+                    Reason::Base,
+                ))
             }
             Value::Scalar(scalar) if scalar.mark == Mark::None => {
-                let shown = self.bench.pool.as_rational(scalar.id).map(ToString::to_string);
+                let shown = self
+                    .bench
+                    .pool
+                    .as_rational(scalar.id)
+                    .map(ToString::to_string);
                 let dropped = self.policy.base_may_be_dropped.is_on()
                     && shown.is_some_and(|shown| same_digits(digits, &shown));
-                let value = dashu_int::UBig::from_str_radix(digits, base).ok().map(dashu_int::IBig::from);
+                let value = dashu_int::UBig::from_str_radix(digits, base)
+                    .ok()
+                    .map(dashu_int::IBig::from);
                 let by_value = self.policy.base_by_value.is_on()
-                    && value.zip(self.bench.pool.as_rational(scalar.id)).is_some_and(|(value, known)| {
-                        *known == dashu_ratio::RBig::from(value)
-                    });
-                Ok(Finding::when(crate::reason::Holds::from_bool(dropped || by_value), Reason::Base))
+                    && value
+                        .zip(self.bench.pool.as_rational(scalar.id))
+                        .is_some_and(|(value, known)| *known == dashu_ratio::RBig::from(value));
+                Ok(Finding::when(
+                    crate::reason::Holds::from_bool(dropped || by_value),
+                    Reason::Base,
+                ))
             }
             _ => Ok(Finding::different(Reason::Kind)),
         }
@@ -357,15 +422,23 @@ impl Comparison<'_> {
                 Verdict::Undecided => unknown = true,
             }
         }
-        Ok(if unknown { Finding::undecided(Reason::Ratio) } else { Finding::equal(Reason::Ratio) })
+        Ok(if unknown {
+            Finding::undecided(Reason::Ratio)
+        } else {
+            Finding::equal(Reason::Ratio)
+        })
     }
 
     fn ratio_against(&mut self, parts: &[Id], scalar: &Scalar) -> Outcome {
-        let [top, bottom] = parts else { return Ok(Finding::different(Reason::Kind)) };
+        let [top, bottom] = parts else {
+            return Ok(Finding::different(Reason::Kind));
+        };
         let quotient = self.bench.pool.quotient(*top, *bottom)?;
         let finding = self.bench.same(quotient, scalar.id)?;
         Ok(match finding.verdict {
-            Verdict::Equal if self.policy.ratio_as_fraction.is_on() => Finding::equal(Reason::Ratio),
+            Verdict::Equal if self.policy.ratio_as_fraction.is_on() => {
+                Finding::equal(Reason::Ratio)
+            }
             Verdict::Equal | Verdict::Different => Finding::different(Reason::Ratio),
             Verdict::Undecided => finding,
         })
@@ -384,7 +457,8 @@ impl Comparison<'_> {
 }
 
 fn same_digits(left: &str, right: &str) -> bool {
-    left.trim_start_matches('0').eq_ignore_ascii_case(right.trim_start_matches('0'))
+    left.trim_start_matches('0')
+        .eq_ignore_ascii_case(right.trim_start_matches('0'))
 }
 
 fn times(left: [u32; 3], right: [u32; 3]) -> Finding {
@@ -393,7 +467,11 @@ fn times(left: [u32; 3], right: [u32; 3]) -> Finding {
     }
     // `1:10` may be a ratio; then `2:20` is the same.
     let same_ratio = left[1] != 0 && right[1] != 0 && left[0] * right[1] == right[0] * left[1];
-    if same_ratio { Finding::undecided(Reason::Calendar) } else { Finding::different(Reason::Calendar) }
+    if same_ratio {
+        Finding::undecided(Reason::Calendar)
+    } else {
+        Finding::different(Reason::Calendar)
+    }
 }
 
 /// Same words, or words of one meaning.
@@ -402,7 +480,10 @@ pub(crate) fn words_finding(left: &str, right: &str) -> Finding {
         return Finding::equal(Reason::Text);
     }
     let bare = |text: &str| text.split(' ').filter(|word| !word.is_empty()).count();
-    let denies = |text: &str| text.split(' ').any(|word| matches!(word, "not" | "no" | "never" | "neither"));
+    let denies = |text: &str| {
+        text.split(' ')
+            .any(|word| matches!(word, "not" | "no" | "never" | "neither"))
+    };
     let short = bare(left) <= 3 && bare(right) <= 3;
     if short || denies(left) != denies(right) {
         return Finding::different(Reason::Text);
@@ -411,5 +492,9 @@ pub(crate) fn words_finding(left: &str, right: &str) -> Finding {
 }
 
 fn renamed_reason(finding: Finding, reason: Reason) -> Finding {
-    if finding.is_equal() { Finding::equal(reason) } else { finding }
+    if finding.is_equal() {
+        Finding::equal(reason)
+    } else {
+        finding
+    }
 }

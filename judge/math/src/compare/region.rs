@@ -1,10 +1,14 @@
 //! Subsets of the real line: unions of intervals and points, from intervals, sets,
 //! set operations, set builders and inequalities in one variable.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rule names the kinds that it settles; the rest goes on"
+)]
 
 use std::cmp::Ordering;
 
 use super::{Comparison, Outcome};
-use crate::expression::{Function, Id, Name, Node, Sign};
+use crate::expression::{Id, Name, Sign};
 use crate::fuel::Exhausted;
 use crate::limits;
 use crate::reason::{Finding, Holds, Reason};
@@ -35,10 +39,14 @@ pub(super) struct Region {
     pub(super) variable: Option<Name>,
 }
 
-const ALL: Piece =
-    Piece { low: End::Below, low_closed: false, high: End::Above, high_closed: false };
+pub(super) const ALL: Piece = Piece {
+    low: End::Below,
+    low_closed: false,
+    high: End::Above,
+    high_closed: false,
+};
 
-type Found<T> = Result<Option<T>, Exhausted>;
+pub(super) type Found<T> = Result<Option<T>, Exhausted>;
 
 impl Comparison<'_> {
     pub(super) fn regions(&mut self, reference: &Region, answer: &Region) -> Outcome {
@@ -64,7 +72,11 @@ impl Comparison<'_> {
                 }
             }
         }
-        Ok(if unknown { Finding::undecided(Reason::Region) } else { Finding::equal(Reason::Region) })
+        Ok(if unknown {
+            Finding::undecided(Reason::Region)
+        } else {
+            Finding::equal(Reason::Region)
+        })
     }
 
     fn same_end(&mut self, left: End, right: End) -> Result<Holds, Exhausted> {
@@ -84,10 +96,17 @@ impl Comparison<'_> {
         self.bench.fuel.spend(4)?;
         match value {
             Value::Group { open, close, items } => self.interval(*open, *close, items),
-            Value::Named(NamedSet::Reals) => Ok(Some(Region { pieces: vec![ALL], variable: None })),
+            Value::Named(NamedSet::Reals) => Ok(Some(Region {
+                pieces: vec![ALL],
+                variable: None,
+            })),
             Value::Named(NamedSet::Empty) => Ok(Some(Region::default())),
             Value::Set(items) => self.points(items),
-            Value::SetOperation { operation, left, right } => {
+            Value::SetOperation {
+                operation,
+                left,
+                right,
+            } => {
                 let (Some(left), Some(right)) = (self.region(left)?, self.region(right)?) else {
                     return Ok(None);
                 };
@@ -103,13 +122,14 @@ impl Comparison<'_> {
             | Value::Ratio(_)
             | Value::Time(_)
             | Value::Date(_)
-            | Value::Words(_)
-            | Value::Opaque(_) => Ok(None),
+            | Value::Words(_) => Ok(None),
         }
     }
 
     fn end(&self, value: &Value) -> Option<End> {
-        let Value::Scalar(scalar) = value else { return None };
+        let Value::Scalar(scalar) = value else {
+            return None;
+        };
         Some(match self.bench.pool.as_infinity(scalar.id) {
             Some(Sign::Negative) => End::Below,
             Some(Sign::Positive) => End::Above,
@@ -119,7 +139,9 @@ impl Comparison<'_> {
 
     fn interval(&mut self, open: char, close: char, items: &[Value]) -> Found<Region> {
         let [low, high] = items else { return Ok(None) };
-        let (Some(low), Some(high)) = (self.end(low), self.end(high)) else { return Ok(None) };
+        let (Some(low), Some(high)) = (self.end(low), self.end(high)) else {
+            return Ok(None);
+        };
         let piece = Piece {
             low,
             low_closed: open == '[' && matches!(low, End::At(_)),
@@ -132,8 +154,15 @@ impl Comparison<'_> {
     fn points(&mut self, items: &[Value]) -> Found<Region> {
         let mut pieces = Vec::new();
         for item in items {
-            let Some(end @ End::At(_)) = self.end(item) else { return Ok(None) };
-            pieces.push(Piece { low: end, low_closed: true, high: end, high_closed: true });
+            let Some(end @ End::At(_)) = self.end(item) else {
+                return Ok(None);
+            };
+            pieces.push(Piece {
+                low: end,
+                low_closed: true,
+                high: end,
+                high_closed: true,
+            });
         }
         self.normalized(pieces, None).map(Some)
     }
@@ -149,9 +178,16 @@ impl Comparison<'_> {
             },
             _ => None,
         };
-        let Some(variable) = variable else { return Ok(None) };
-        let Some(region) = self.region(condition)? else { return Ok(None) };
-        Ok((region.variable == Some(variable)).then_some(Region { variable: None, ..region }))
+        let Some(variable) = variable else {
+            return Ok(None);
+        };
+        let Some(region) = self.region(condition)? else {
+            return Ok(None);
+        };
+        Ok((region.variable == Some(variable)).then_some(Region {
+            variable: None,
+            ..region
+        }))
     }
 
     fn joined(&mut self, joint: Joint, items: &[Value]) -> Found<Region> {
@@ -165,10 +201,14 @@ impl Comparison<'_> {
             if !matches!(item, Value::Chain { .. }) && joint != Joint::Or {
                 return Ok(None);
             }
-            let Some(region) = self.region(item)? else { return Ok(None) };
+            let Some(region) = self.region(item)? else {
+                return Ok(None);
+            };
             regions.push(region);
         }
-        let Some(first) = regions.first().cloned() else { return Ok(None) };
+        let Some(first) = regions.first().cloned() else {
+            return Ok(None);
+        };
         let variable = first.variable;
         if regions.iter().any(|region| region.variable != variable) {
             return Ok(None);
@@ -196,9 +236,15 @@ impl Comparison<'_> {
 
     fn chain_region(&mut self, first: &Value, rest: &[(Relation, Value)]) -> Found<Region> {
         if let [(relation @ (Relation::In | Relation::NotIn), set)] = rest {
-            let Value::Scalar(scalar) = first else { return Ok(None) };
-            let Some(variable) = self.bench.pool.as_variable(scalar.id) else { return Ok(None) };
-            let Some(region) = self.region(set)? else { return Ok(None) };
+            let Value::Scalar(scalar) = first else {
+                return Ok(None);
+            };
+            let Some(variable) = self.bench.pool.as_variable(scalar.id) else {
+                return Ok(None);
+            };
+            let Some(region) = self.region(set)? else {
+                return Ok(None);
+            };
             if region.variable.is_some() {
                 return Ok(None);
             }
@@ -207,7 +253,10 @@ impl Comparison<'_> {
             } else {
                 Some(region)
             };
-            return Ok(region.map(|region| Region { variable: Some(variable), ..region }));
+            return Ok(region.map(|region| Region {
+                variable: Some(variable),
+                ..region
+            }));
         }
         if let Some(region) = self.between(first, rest) {
             return Ok(Some(region));
@@ -215,13 +264,18 @@ impl Comparison<'_> {
         let mut total: Option<Region> = None;
         let mut left = first;
         for (relation, right) in rest {
-            let (Value::Scalar(a), Value::Scalar(b)) = (left, right) else { return Ok(None) };
-            let infinite = self.bench.pool.as_infinity(a.id).is_some() || self.bench.pool.as_infinity(b.id).is_some();
+            let (Value::Scalar(a), Value::Scalar(b)) = (left, right) else {
+                return Ok(None);
+            };
+            let infinite = self.bench.pool.as_infinity(a.id).is_some()
+                || self.bench.pool.as_infinity(b.id).is_some();
             left = right;
             if infinite && relation.is_order() {
                 continue;
             }
-            let Some(region) = self.solve(a.id, *relation, b.id)? else { return Ok(None) };
+            let Some(region) = self.solve(a.id, *relation, b.id)? else {
+                return Ok(None);
+            };
             total = match total {
                 None => Some(region),
                 Some(known) if known.variable == region.variable => {
@@ -238,7 +292,9 @@ impl Comparison<'_> {
 
     /// `a < x < b` with ends that hold other variables.
     fn between(&self, first: &Value, rest: &[(Relation, Value)]) -> Option<Region> {
-        let [(below, Value::Scalar(middle)), (above, last)] = rest else { return None };
+        let [(below, Value::Scalar(middle)), (above, last)] = rest else {
+            return None;
+        };
         let variable = self.bench.pool.as_variable(middle.id)?;
         let (first, last) = (self.end(first)?, self.end(last)?);
         let flips = matches!(below, Relation::Greater | Relation::GreaterOrEqual);
@@ -246,170 +302,39 @@ impl Comparison<'_> {
             && below.is_order()
             && above.is_order();
         let symbolic = |end| match end {
-            End::At(id) => !self.bench.pool.is_constant(id) && !self.bench.pool.reachable(&[id]).contains(&middle.id),
+            End::At(id) => {
+                !self.bench.pool.is_constant(id)
+                    && !self.bench.pool.reachable(&[id]).contains(&middle.id)
+            }
             End::Below | End::Above => false,
         };
         if !same_way || !(symbolic(first) || symbolic(last)) {
             return None;
         }
         let closed = |relation: &Relation, end| {
-            matches!(relation, Relation::LessOrEqual | Relation::GreaterOrEqual) && matches!(end, End::At(_))
+            matches!(relation, Relation::LessOrEqual | Relation::GreaterOrEqual)
+                && matches!(end, End::At(_))
         };
         let (first_closed, last_closed) = (closed(below, first), closed(above, last));
         let piece = if flips {
-            Piece { low: last, low_closed: last_closed, high: first, high_closed: first_closed }
+            Piece {
+                low: last,
+                low_closed: last_closed,
+                high: first,
+                high_closed: first_closed,
+            }
         } else {
-            Piece { low: first, low_closed: first_closed, high: last, high_closed: last_closed }
-        };
-        Some(Region { pieces: vec![piece], variable: Some(variable) })
-    }
-
-    /// The solutions of `left relation right` in its only variable.
-    fn solve(&mut self, left: Id, relation: Relation, right: Id) -> Found<Region> {
-        let solvable = relation.is_order() || matches!(relation, Relation::Equal | Relation::NotEqual);
-        let difference = self.bench.pool.difference(left, right)?;
-        let traits = self.bench.pool.traits(&[difference]);
-        let [variable] = traits.variables[..] else { return Ok(None) };
-        if !solvable || traits.has_infinity || traits.has_undefined || traits.has_plus_minus {
-            return Ok(None);
-        }
-        let pieces = self.solve_zero(difference, relation, variable)?;
-        match pieces {
-            Some(pieces) => self.normalized(pieces, Some(variable)).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn solve_zero(&mut self, f: Id, relation: Relation, variable: Name) -> Found<Vec<Piece>> {
-        let x = self.bench.pool.insert(Node::Variable(variable))?;
-        if let Some((inner, outer)) = self.single_absolute(f)? {
-            return self.solve_absolute(inner, outer, relation, variable);
-        }
-        let Some(coefficients) = self.quadratic(f, x)? else { return Ok(None) };
-        let zero = self.bench.pool.integer(0)?;
-        let [c0, c1, c2] = coefficients;
-        if self.bench.pool.as_rational(c2).is_some_and(dashu_ratio::RBig::is_zero) {
-            let Some(sign) = self.bench.order(c1, zero)? else { return Ok(None) };
-            if sign == Ordering::Equal {
-                return Ok(None);
+            Piece {
+                low: first,
+                low_closed: first_closed,
+                high: last,
+                high_closed: last_closed,
             }
-            let minus = self.bench.pool.negate(c0)?;
-            let root = self.bench.pool.quotient(minus, c1)?;
-            let relation = if sign == Ordering::Less { relation.flipped() } else { relation };
-            return Ok(Some(half_lines(End::At(root), relation)));
-        }
-        let Some(sign) = self.bench.order(c2, zero)? else { return Ok(None) };
-        let relation = if sign == Ordering::Less { relation.flipped() } else { relation };
-        self.solve_parabola([c0, c1, c2], relation, sign)
-    }
-
-    fn solve_parabola(&mut self, [c0, c1, c2]: [Id; 3], relation: Relation, sign: Ordering) -> Found<Vec<Piece>> {
-        let pool = &mut self.bench.pool;
-        let zero = pool.integer(0)?;
-        let four = pool.integer(-4)?;
-        let square = pool.product(c1, c1)?;
-        let product = pool.product(c0, c2)?;
-        let product = pool.product(four, product)?;
-        let discriminant = pool.sum(square, product)?;
-        let root = pool.square_root(discriminant)?;
-        let two = pool.integer(2)?;
-        let bottom = pool.product(two, c2)?;
-        let minus = pool.negate(c1)?;
-        let upper = pool.sum(minus, root)?;
-        let lower = pool.difference(minus, root)?;
-        let (upper, lower) = (pool.quotient(upper, bottom)?, pool.quotient(lower, bottom)?);
-        let (low, high) = if sign == Ordering::Less { (upper, lower) } else { (lower, upper) };
-        let Some(real) = self.bench.order(discriminant, zero)? else { return Ok(None) };
-        if real == Ordering::Less {
-            let everywhere = matches!(relation, Relation::Greater | Relation::GreaterOrEqual | Relation::NotEqual);
-            return Ok(Some(if everywhere { vec![ALL] } else { Vec::new() }));
-        }
-        let (low, high) = (End::At(low), End::At(high));
-        Ok(Some(outside_or_inside(low, high, relation)))
-    }
-
-    /// Coefficients of a polynomial of degree at most two, verified as an identity.
-    fn quadratic(&mut self, f: Id, x: Id) -> Found<[Id; 3]> {
-        let pool = &mut self.bench.pool;
-        let mut values = Vec::new();
-        for at in [0, 1, -1] {
-            let at = pool.integer(at)?;
-            values.push(pool.substitute(f, &[(x, at)])?);
-        }
-        let [c0, plus, minus] = values[..] else { return Ok(None) };
-        let half = pool.rational(crate::number::exact::fraction(1, 2))?;
-        let sum = pool.sum(plus, minus)?;
-        let sum = pool.product(half, sum)?;
-        let c2 = pool.difference(sum, c0)?;
-        let difference = pool.difference(plus, minus)?;
-        let c1 = pool.product(half, difference)?;
-        let inner = pool.product(c2, x)?;
-        let inner = pool.sum(inner, c1)?;
-        let inner = pool.product(inner, x)?;
-        let rebuilt = pool.sum(inner, c0)?;
-        let holds = self.bench.same(f, rebuilt)?.is_equal();
-        if !holds {
-            return Ok(None);
-        }
-        let zero = self.bench.pool.integer(0)?;
-        let c2 = if self.bench.same(c2, zero)?.is_equal() { zero } else { c2 };
-        Ok(Some([c0, c1, c2]))
-    }
-
-    /// `f` as a function of its only absolute value: its inside and `f` of a new name.
-    fn single_absolute(&mut self, f: Id) -> Found<(Id, Id)> {
-        let mut found = None;
-        for id in self.bench.pool.reachable(&[f]) {
-            if let Node::Apply(Function::Abs, inner) = *self.bench.pool.node(id) {
-                if found.is_some() {
-                    return Ok(None);
-                }
-                found = Some((id, inner));
-            }
-        }
-        let Some((id, inner)) = found else { return Ok(None) };
-        let name = self.bench.pool.variable("absolute value")?;
-        let outer = self.bench.pool.substitute(f, &[(id, name)])?;
-        Ok(Some((inner, outer)))
-    }
-
-    fn solve_absolute(&mut self, inner: Id, outer: Id, relation: Relation, variable: Name) -> Found<Vec<Piece>> {
-        let traits = self.bench.pool.traits(&[outer]);
-        let [size] = traits.variables[..] else { return Ok(None) };
-        let size = self.bench.pool.insert(Node::Variable(size))?;
-        let Some([c0, c1, c2]) = self.quadratic(outer, size)? else { return Ok(None) };
-        let zero = self.bench.pool.integer(0)?;
-        if c2 != zero {
-            return Ok(None);
-        }
-        let Some(sign) = self.bench.order(c1, zero)? else { return Ok(None) };
-        if sign == Ordering::Equal {
-            return Ok(None);
-        }
-        let relation = if sign == Ordering::Less { relation.flipped() } else { relation };
-        let minus = self.bench.pool.negate(c0)?;
-        let bound = self.bench.pool.quotient(minus, c1)?;
-        let Some(Ordering::Greater) = self.bench.order(bound, zero)? else { return Ok(None) };
-        let x = self.bench.pool.insert(Node::Variable(variable))?;
-        let Some([d0, d1, d2]) = self.quadratic(inner, x)? else { return Ok(None) };
-        if d2 != zero || self.bench.order(d1, zero)? == Some(Ordering::Equal) {
-            return Ok(None);
-        }
-        let mut ends = Vec::new();
-        for side in [-1, 1] {
-            let pool = &mut self.bench.pool;
-            let side = pool.integer(side)?;
-            let target = pool.product(side, bound)?;
-            let target = pool.difference(target, d0)?;
-            ends.push(pool.quotient(target, d1)?);
-        }
-        let [a, b] = ends[..] else { return Ok(None) };
-        let (low, high) = match self.bench.order(a, b)? {
-            Some(Ordering::Less) => (a, b),
-            Some(Ordering::Greater) => (b, a),
-            _ => return Ok(None),
         };
-        Ok(Some(outside_or_inside(End::At(low), End::At(high), relation)))
+        Some(Region {
+            pieces: vec![piece],
+            variable: Some(variable),
+        })
     }
 
     fn combined(&mut self, operation: SetOperation, left: Region, right: &Region) -> Found<Region> {
@@ -432,8 +357,12 @@ impl Comparison<'_> {
         let mut pieces = Vec::new();
         for a in &left.pieces {
             for b in &right.pieces {
-                let Some(low) = self.order_ends(a.low, b.low)? else { return Ok(None) };
-                let Some(high) = self.order_ends(a.high, b.high)? else { return Ok(None) };
+                let Some(low) = self.order_ends(a.low, b.low)? else {
+                    return Ok(None);
+                };
+                let Some(high) = self.order_ends(a.high, b.high)? else {
+                    return Ok(None);
+                };
                 let (low, low_closed) = match low {
                     Ordering::Greater => (a.low, a.low_closed),
                     Ordering::Less => (b.low, b.low_closed),
@@ -444,7 +373,12 @@ impl Comparison<'_> {
                     Ordering::Greater => (b.high, b.high_closed),
                     Ordering::Equal => (a.high, a.high_closed && b.high_closed),
                 };
-                pieces.push(Piece { low, low_closed, high, high_closed });
+                pieces.push(Piece {
+                    low,
+                    low_closed,
+                    high,
+                    high_closed,
+                });
                 if pieces.len() > limits::ENTRIES_MAX {
                     return Ok(None);
                 }
@@ -468,7 +402,12 @@ impl Comparison<'_> {
             low = (piece.high, !piece.high_closed);
         }
         if low.0 != End::Above {
-            pieces.push(Piece { low: low.0, low_closed: low.1, high: End::Above, high_closed: false });
+            pieces.push(Piece {
+                low: low.0,
+                low_closed: low.1,
+                high: End::Above,
+                high_closed: false,
+            });
         }
         self.normalized(pieces, region.variable).map(Some)
     }
@@ -484,21 +423,26 @@ impl Comparison<'_> {
 
     /// Drops empty pieces, sorts by the lower end and merges what touches. Where the
     /// order of two ends is unknown, the pieces stay as given.
-    fn normalized(&mut self, pieces: Vec<Piece>, variable: Option<Name>) -> Result<Region, Exhausted> {
+    pub(super) fn normalized(
+        &mut self,
+        pieces: Vec<Piece>,
+        variable: Option<Name>,
+    ) -> Result<Region, Exhausted> {
         let mut sorted: Vec<Piece> = Vec::new();
         for piece in &pieces {
             match self.order_ends(piece.low, piece.high)? {
                 Some(Ordering::Greater) => continue,
                 Some(Ordering::Equal) if !(piece.low_closed && piece.high_closed) => continue,
                 Some(_) => {}
-                None if pieces.len() == 1 => return Ok(Region { pieces, variable }),
                 None => return Ok(Region { pieces, variable }),
             }
             let mut at = sorted.len();
             while at > 0 {
                 match self.order_ends(piece.low, sorted[at - 1].low)? {
                     Some(Ordering::Less) => at -= 1,
-                    Some(Ordering::Equal) if piece.low_closed && !sorted[at - 1].low_closed => at -= 1,
+                    Some(Ordering::Equal) if piece.low_closed && !sorted[at - 1].low_closed => {
+                        at -= 1
+                    }
                     Some(_) => break,
                     None => return Ok(Region { pieces, variable }),
                 }
@@ -532,49 +476,9 @@ impl Comparison<'_> {
                 (last.high, last.high_closed) = (high, high_closed);
             }
         }
-        Ok(Region { pieces: merged, variable })
-    }
-}
-
-/// Where `x - end` has the sign that the relation asks for.
-fn half_lines(end: End, relation: Relation) -> Vec<Piece> {
-    let below = |closed| Piece { low: End::Below, low_closed: false, high: end, high_closed: closed };
-    let above = |closed| Piece { low: end, low_closed: closed, high: End::Above, high_closed: false };
-    match relation {
-        Relation::Less => vec![below(false)],
-        Relation::LessOrEqual => vec![below(true)],
-        Relation::Greater => vec![above(false)],
-        Relation::GreaterOrEqual => vec![above(true)],
-        Relation::NotEqual => vec![below(false), above(false)],
-        Relation::Equal | Relation::In | Relation::NotIn | Relation::Subset | Relation::Other => {
-            vec![Piece { low: end, low_closed: true, high: end, high_closed: true }]
-        }
-    }
-}
-
-/// Where a parabola that opens upwards has the sign that the relation asks for.
-fn outside_or_inside(low: End, high: End, relation: Relation) -> Vec<Piece> {
-    let inside = |closed| {
-        vec![Piece { low, low_closed: closed, high, high_closed: closed }]
-    };
-    let outside = |closed| {
-        let mut pieces = half_lines(low, if closed { Relation::LessOrEqual } else { Relation::Less });
-        pieces.extend(half_lines(high, if closed { Relation::GreaterOrEqual } else { Relation::Greater }));
-        pieces
-    };
-    let point = |end| Piece { low: end, low_closed: true, high: end, high_closed: true };
-    match relation {
-        Relation::Less => inside(false),
-        Relation::LessOrEqual => inside(true),
-        Relation::Greater => outside(false),
-        Relation::GreaterOrEqual => outside(true),
-        Relation::NotEqual => vec![
-            Piece { low: End::Below, low_closed: false, high: low, high_closed: false },
-            Piece { low, low_closed: false, high, high_closed: false },
-            Piece { low: high, low_closed: false, high: End::Above, high_closed: false },
-        ],
-        Relation::Equal | Relation::In | Relation::NotIn | Relation::Subset | Relation::Other => {
-            vec![point(low), point(high)]
-        }
+        Ok(Region {
+            pieces: merged,
+            variable,
+        })
     }
 }

@@ -31,7 +31,11 @@ impl Comparison<'_> {
                 if a == b || a.ends_with(b.as_str()) || b.ends_with(a.as_str()) {
                     return Ok(finding);
                 }
-                Ok(if finding.is_equal() { Finding::undecided(Reason::Label) } else { finding })
+                Ok(if finding.is_equal() {
+                    Finding::undecided(Reason::Label)
+                } else {
+                    finding
+                })
             }
             (Mark::Currency(_) | Mark::Label(_) | Mark::None, _) => self.numbers(reference, answer),
         }
@@ -48,12 +52,24 @@ impl Comparison<'_> {
         let hundredth = |comparison: &mut Self, scalar: &Scalar| -> Result<Scalar, _> {
             let id = plain(comparison.bench, scalar)?;
             let shape = match (&scalar.mark, scalar.shape) {
-                (Mark::Percent, Shape::Decimal { decimals, significant }) => {
-                    Shape::Decimal { decimals: decimals + 2, significant }
-                }
+                (
+                    Mark::Percent,
+                    Shape::Decimal {
+                        decimals,
+                        significant,
+                    },
+                ) => Shape::Decimal {
+                    decimals: decimals + 2,
+                    significant,
+                },
                 (_, shape) => shape,
             };
-            Ok::<_, crate::fuel::Exhausted>(Scalar { id, shape, mark: Mark::None, reducible: false })
+            Ok::<_, crate::fuel::Exhausted>(Scalar {
+                id,
+                shape,
+                mark: Mark::None,
+                reducible: false,
+            })
         };
         let left = hundredth(self, reference)?;
         let right = hundredth(self, answer)?;
@@ -70,7 +86,10 @@ impl Comparison<'_> {
         if dropped {
             return Ok(Finding::equal(Reason::Percent));
         }
-        Ok(Finding { reason: Reason::Percent, ..by_value })
+        Ok(Finding {
+            reason: Reason::Percent,
+            ..by_value
+        })
     }
 
     fn angles(&mut self, reference: &Scalar, answer: &Scalar) -> Outcome {
@@ -95,7 +114,10 @@ impl Comparison<'_> {
         {
             return Ok(Finding::equal(Reason::Angle));
         }
-        Ok(Finding { reason: Reason::Angle, ..radians })
+        Ok(Finding {
+            reason: Reason::Angle,
+            ..radians
+        })
     }
 
     fn quantities(&mut self, reference: &Scalar, answer: &Scalar) -> Outcome {
@@ -103,10 +125,14 @@ impl Comparison<'_> {
             return self.numbers(reference, answer);
         }
         let (Mark::Unit(a), Mark::Unit(b)) = (&reference.mark, &answer.mark) else {
-            let labelled = matches!(reference.mark, Mark::Label(_)) || matches!(answer.mark, Mark::Label(_));
-            let currency = matches!(reference.mark, Mark::Currency(_)) || matches!(answer.mark, Mark::Currency(_));
+            let labelled =
+                matches!(reference.mark, Mark::Label(_)) || matches!(answer.mark, Mark::Label(_));
+            let currency = matches!(reference.mark, Mark::Currency(_))
+                || matches!(answer.mark, Mark::Currency(_));
             let finding = self.numbers(reference, answer)?;
-            if currency || (self.policy.units == Units::Required && matches!(reference.mark, Mark::Unit(_))) {
+            if currency
+                || (self.policy.units == Units::Required && matches!(reference.mark, Mark::Unit(_)))
+            {
                 return Ok(Finding::different(Reason::Unit));
             }
             if labelled && finding.is_equal() {
@@ -128,9 +154,15 @@ impl Comparison<'_> {
         };
         let factor = self.bench.pool.rational(factor)?;
         let converted = self.bench.pool.product(answer.id, factor)?;
-        let converted = Scalar { id: converted, ..Scalar::exact(converted) };
+        let converted = Scalar {
+            id: converted,
+            ..Scalar::exact(converted)
+        };
         let finding = self.numbers(reference, &converted)?;
-        Ok(Finding { reason: Reason::Unit, ..finding })
+        Ok(Finding {
+            reason: Reason::Unit,
+            ..finding
+        })
     }
 
     /// Values without their marks.
@@ -138,12 +170,20 @@ impl Comparison<'_> {
         let finding = self.expressions(reference.id, answer.id)?;
         if finding.is_equal() {
             let reduced = self.policy.lowest_terms.is_on() && answer.reducible;
-            return Ok(if reduced { Finding::different(Reason::SameForm) } else { finding });
+            return Ok(if reduced {
+                Finding::different(Reason::SameForm)
+            } else {
+                finding
+            });
         }
-        if reference.shape == Shape::Exact && answer.shape == Shape::Exact && !self.tolerates_exact() {
+        if reference.shape == Shape::Exact
+            && answer.shape == Shape::Exact
+            && !self.tolerates_exact()
+        {
             return Ok(finding);
         }
-        let constant = self.bench.pool.is_constant(reference.id) && self.bench.pool.is_constant(answer.id);
+        let constant =
+            self.bench.pool.is_constant(reference.id) && self.bench.pool.is_constant(answer.id);
         if !constant {
             return Ok(finding);
         }
@@ -161,17 +201,26 @@ impl Comparison<'_> {
     fn tolerates_exact(&self) -> bool {
         match self.policy.numeric {
             Numeric::Exact | Numeric::Rounding { .. } => false,
-            Numeric::Relative { .. } | Numeric::Absolute { .. } | Numeric::SignificantDigits(_) => true,
+            Numeric::Relative { .. } | Numeric::Absolute { .. } | Numeric::SignificantDigits(_) => {
+                true
+            }
         }
     }
 
-    fn close(&mut self, reference: &Scalar, answer: &Scalar) -> Result<Holds, crate::fuel::Exhausted> {
+    fn close(
+        &mut self,
+        reference: &Scalar,
+        answer: &Scalar,
+    ) -> Result<Holds, crate::fuel::Exhausted> {
         match self.policy.numeric {
             Numeric::Exact => Ok(Holds::No),
-            Numeric::Rounding { answer_digits_min, reference_digits_min } => {
-                self.rounded(reference, answer, (answer_digits_min, reference_digits_min))
+            Numeric::Rounding {
+                answer_digits_min,
+                reference_digits_min,
+            } => self.rounded(reference, answer, (answer_digits_min, reference_digits_min)),
+            Numeric::Absolute { digits } => {
+                self.within(reference.id, answer.id, &unit(i64::from(digits)))
             }
-            Numeric::Absolute { digits } => self.within(reference.id, answer.id, &unit(i64::from(digits))),
             Numeric::Relative { digits } => {
                 let margin = unit(i64::from(digits));
                 let pool = &mut self.bench.pool;
@@ -200,28 +249,50 @@ impl Comparison<'_> {
         let half = exact::fraction(1, 2);
         match (reference.shape, answer.shape) {
             (Shape::Exact, Shape::Exact) => Ok(Holds::No),
-            (Shape::Exact, Shape::Decimal { decimals, significant }) => {
+            (
+                Shape::Exact,
+                Shape::Decimal {
+                    decimals,
+                    significant,
+                },
+            ) => {
                 if significant < answer_digits {
                     return Ok(Holds::No);
                 }
                 self.within(reference.id, answer.id, &(unit(decimals) * half))
             }
-            (Shape::Decimal { decimals, significant }, Shape::Exact) => {
+            (
+                Shape::Decimal {
+                    decimals,
+                    significant,
+                },
+                Shape::Exact,
+            ) => {
                 let traits = self.bench.pool.traits(&[answer.id]);
                 let needed = if traits.has_pi || traits.has_euler {
                     reference_digits.max(TRANSCENDENTAL_DIGITS_MIN)
                 } else {
                     reference_digits
                 };
-                let whole = self.bench.pool.as_rational(answer.id).is_some_and(RBig::is_int);
+                let whole = self
+                    .bench
+                    .pool
+                    .as_rational(answer.id)
+                    .is_some_and(RBig::is_int);
                 if significant < needed || whole {
                     return Ok(Holds::No);
                 }
                 self.within(reference.id, answer.id, &(unit(decimals) * half))
             }
             (
-                Shape::Decimal { decimals: own, significant },
-                Shape::Decimal { decimals: other, significant: shown },
+                Shape::Decimal {
+                    decimals: own,
+                    significant,
+                },
+                Shape::Decimal {
+                    decimals: other,
+                    significant: shown,
+                },
             ) => {
                 if other > own && significant >= reference_digits {
                     // A finer answer: close in proportion as well, so that 12.49 is not 12.5.
@@ -241,13 +312,23 @@ impl Comparison<'_> {
         }
     }
 
-    fn within(&mut self, left: Id, right: Id, margin: &RBig) -> Result<Holds, crate::fuel::Exhausted> {
+    fn within(
+        &mut self,
+        left: Id,
+        right: Id,
+        margin: &RBig,
+    ) -> Result<Holds, crate::fuel::Exhausted> {
         let margin = self.bench.pool.rational(margin.clone())?;
         self.within_margin(left, right, margin)
     }
 
     /// Whether two constants differ by at most `margin`, as a proof.
-    fn within_margin(&mut self, left: Id, right: Id, margin: Id) -> Result<Holds, crate::fuel::Exhausted> {
+    fn within_margin(
+        &mut self,
+        left: Id,
+        right: Id,
+        margin: Id,
+    ) -> Result<Holds, crate::fuel::Exhausted> {
         let pool = &mut self.bench.pool;
         let difference = pool.difference(left, right)?;
         let size = pool.apply(crate::expression::Function::Abs, difference)?;
@@ -261,7 +342,8 @@ impl Comparison<'_> {
     /// Expression equality, with renamed variables where the policy says so.
     pub(super) fn expressions(&mut self, reference: Id, answer: Id) -> Outcome {
         let finding = self.bench.same(reference, answer)?;
-        if finding.verdict == Verdict::Equal || self.policy.symbols == crate::policy::Symbols::Exact {
+        if finding.verdict == Verdict::Equal || self.policy.symbols == crate::policy::Symbols::Exact
+        {
             return Ok(finding);
         }
         let left = self.bench.pool.traits(&[reference]).variables;
@@ -271,8 +353,14 @@ impl Comparison<'_> {
         }
         let mut pairs = Vec::new();
         for (to, from) in left.into_iter().zip(right) {
-            let from = self.bench.pool.insert(crate::expression::Node::Variable(from))?;
-            let to = self.bench.pool.insert(crate::expression::Node::Variable(to))?;
+            let from = self
+                .bench
+                .pool
+                .insert(crate::expression::Node::Variable(from))?;
+            let to = self
+                .bench
+                .pool
+                .insert(crate::expression::Node::Variable(to))?;
             pairs.push((from, to));
         }
         let renamed = self.bench.pool.substitute(answer, &pairs)?;
@@ -282,7 +370,11 @@ impl Comparison<'_> {
 
 /// `10^-digits`.
 fn unit(digits: i64) -> RBig {
-    let power = UBig::from(10u8).pow(usize::try_from(digits.unsigned_abs()).unwrap_or(0).min(4096));
+    let power = UBig::from(10u8).pow(
+        usize::try_from(digits.unsigned_abs())
+            .unwrap_or(0)
+            .min(4096),
+    );
     if digits >= 0 {
         RBig::from_parts(IBig::ONE, power)
     } else {

@@ -1,11 +1,15 @@
 //! Building of sums, products, quotients and functions, with exact folding.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rewrite names the few nodes that it applies to"
+)]
 
 use std::cmp::Ordering;
 
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::{Function, Id, Node, Pool, Sign};
+use super::{Function, Id, Node, Pool};
 use crate::fuel::Exhausted;
 use crate::number::exact;
 
@@ -28,6 +32,7 @@ impl Pool {
     }
 
     pub(crate) fn sum(&mut self, left: Id, right: Id) -> Result<Id, Exhausted> {
+        self.pay_for(left, right)?;
         if self.is_undefined(left) || self.is_undefined(right) {
             return self.insert(Node::Undefined);
         }
@@ -48,7 +53,11 @@ impl Pool {
             (None, Some(_)) if self.as_rational(left).is_some() => return Ok(right),
             _ => {}
         }
-        let (first, second) = if left <= right { (left, right) } else { (right, left) };
+        let (first, second) = if left <= right {
+            (left, right)
+        } else {
+            (right, left)
+        };
         if let Some(folded) = self.collect_like_terms(first, second)? {
             return Ok(folded);
         }
@@ -62,17 +71,19 @@ impl Pool {
         if core != other || self.as_rational(core).is_some() || self.as_infinity(left).is_some() {
             return Ok(None);
         }
-        let Some(sum) = exact::add(&a, &b) else { return Ok(None) };
+        let Some(sum) = exact::add(&a, &b) else {
+            return Ok(None);
+        };
         let coefficient = self.rational(sum)?;
         self.product(coefficient, core).map(Some)
     }
 
     /// An expression as a rational coefficient times a core.
     pub(crate) fn split_coefficient(&self, id: Id) -> (RBig, Id) {
-        if let Node::Product(left, right) = self.node(id) {
-            if let Some(factor) = self.as_rational(*left) {
-                return (factor.clone(), *right);
-            }
+        if let Node::Product(left, right) = self.node(id)
+            && let Some(factor) = self.as_rational(*left)
+        {
+            return (factor.clone(), *right);
         }
         (RBig::ONE, id)
     }
@@ -88,6 +99,7 @@ impl Pool {
     }
 
     pub(crate) fn product(&mut self, left: Id, right: Id) -> Result<Id, Exhausted> {
+        self.pay_for(left, right)?;
         if self.is_undefined(left) || self.is_undefined(right) {
             return self.insert(Node::Undefined);
         }
@@ -125,7 +137,11 @@ impl Pool {
             let two = self.integer(2)?;
             return self.power(left, two);
         }
-        let (first, second) = if left <= right { (left, right) } else { (right, left) };
+        let (first, second) = if left <= right {
+            (left, right)
+        } else {
+            (right, left)
+        };
         self.insert(Node::Product(first, second))
     }
 
@@ -137,8 +153,12 @@ impl Pool {
             None => (Some(inner), Some(core)),
         };
         let total = factor.and_then(|factor| exact::mul(&factor, &coefficient));
-        let (Some(total), core) = (total, core) else { return Err(Exhausted) };
-        let Some(core) = core else { return self.rational(total) };
+        let (Some(total), core) = (total, core) else {
+            return Err(Exhausted);
+        };
+        let Some(core) = core else {
+            return self.rational(total);
+        };
         if self.as_infinity(core).is_some() {
             return self.scaled_infinity(&total, core);
         }
@@ -164,6 +184,7 @@ impl Pool {
     }
 
     pub(crate) fn quotient(&mut self, left: Id, right: Id) -> Result<Id, Exhausted> {
+        self.pay_for(left, right)?;
         if self.is_undefined(left) || self.is_undefined(right) {
             return self.insert(Node::Undefined);
         }
@@ -176,7 +197,11 @@ impl Pool {
         }
         if self.as_infinity(right).is_some() {
             let finite = self.as_infinity(left).is_none();
-            return if finite { self.integer(0) } else { self.insert(Node::Undefined) };
+            return if finite {
+                self.integer(0)
+            } else {
+                self.insert(Node::Undefined)
+            };
         }
         if left == right {
             return self.integer(1);
@@ -200,10 +225,12 @@ impl Pool {
     }
 
     pub(crate) fn binomial(&mut self, top: Id, bottom: Id) -> Result<Id, Exhausted> {
-        if let (Some(n), Some(k)) = (self.as_rational(top), self.as_rational(bottom)) {
-            if let Some(value) = exact::binomial(n, k) {
-                return self.rational(value);
-            }
+        if let (Some(n), Some(k)) = (self.as_rational(top), self.as_rational(bottom))
+            && let Some(value) = exact::binomial(n, k)
+        {
+            let bits = exact::size_bits(&value);
+            self.pay(bits, bits)?;
+            return self.rational(value);
         }
         self.insert(Node::Binomial(top, bottom))
     }
@@ -212,7 +239,11 @@ impl Pool {
         if let (Some(a), Some(b)) = (self.as_rational(left), self.as_rational(right)) {
             return Ok(if a >= b { left } else { right });
         }
-        let (first, second) = if left <= right { (left, right) } else { (right, left) };
+        let (first, second) = if left <= right {
+            (left, right)
+        } else {
+            (right, left)
+        };
         self.insert(Node::Maximum(first, second))
     }
 
@@ -238,10 +269,12 @@ impl Pool {
     }
 
     fn pointwise(&mut self, function: Function, argument: Id) -> Result<Id, Exhausted> {
-        if let Some(value) = self.as_rational(argument).cloned() {
-            if let Some(result) = rational_value(function, &value) {
-                return self.rational(result);
-            }
+        if let Some(value) = self.as_rational(argument).cloned()
+            && let Some(result) = rational_value(function, &value)
+        {
+            let bits = exact::size_bits(&result);
+            self.pay(bits, bits)?;
+            return self.rational(result);
         }
         if function == Function::Abs {
             let (coefficient, core) = self.split_coefficient(argument);
@@ -296,7 +329,9 @@ impl Pool {
         let turns = if core == pi {
             Some(turns)
         } else {
-            self.as_rational(argument).filter(|value| value.is_zero()).cloned()
+            self.as_rational(argument)
+                .filter(|value| value.is_zero())
+                .cloned()
         };
         if let Some(turns) = turns {
             let turns = match function {
@@ -313,7 +348,11 @@ impl Pool {
             if negative {
                 let positive = self.negate(argument)?;
                 let value = self.insert(Node::Apply(function, positive))?;
-                return if function == Function::Sin { self.negate(value) } else { Ok(value) };
+                return if function == Function::Sin {
+                    self.negate(value)
+                } else {
+                    Ok(value)
+                };
             }
         }
         self.insert(Node::Apply(function, argument))
@@ -347,21 +386,21 @@ impl Pool {
         let half = self.rational(exact::fraction(1, 2))?;
         let root = self.power(base, half)?;
         let value = self.product(half, root)?;
-        if negative { self.negate(value).map(Some) } else { Ok(Some(value)) }
-    }
-
-    /// The sign of an infinite expression or of a rational one, if it is either.
-    pub(crate) fn known_sign(&self, id: Id) -> Option<Sign> {
-        self.as_infinity(id).or_else(|| {
-            let value = self.as_rational(id)?;
-            Some(if exact::is_negative(value) { Sign::Negative } else { Sign::Positive })
-        })
+        if negative {
+            self.negate(value).map(Some)
+        } else {
+            Ok(Some(value))
+        }
     }
 }
 
 fn rational_value(function: Function, value: &RBig) -> Option<RBig> {
     match function {
-        Function::Abs => Some(if exact::is_negative(value) { -value.clone() } else { value.clone() }),
+        Function::Abs => Some(if exact::is_negative(value) {
+            -value.clone()
+        } else {
+            value.clone()
+        }),
         Function::Floor => Some(RBig::from(value.floor())),
         Function::Ceiling => Some(RBig::from(value.ceil())),
         Function::Sign => Some(exact::integer(match value.cmp(&RBig::ZERO) {

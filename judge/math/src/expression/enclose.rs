@@ -1,4 +1,8 @@
 //! Rigorous enclosures of expressions at a point.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rewrite names the few nodes that it applies to"
+)]
 
 use std::cmp::Ordering;
 
@@ -31,7 +35,10 @@ impl Pool {
             fuel.spend(self.cost(id, arithmetic.precision()))?;
             values[id.index()] = self.enclosure(id, &values, sample, arithmetic);
         }
-        Ok(roots.iter().map(|root| values[root.index()].clone()).collect())
+        Ok(roots
+            .iter()
+            .map(|root| values[root.index()].clone())
+            .collect())
     }
 
     fn cost(&self, id: Id, precision: usize) -> u64 {
@@ -73,7 +80,9 @@ impl Pool {
             Node::Sum(left, right) => arithmetic.sum(at(*left), at(*right)),
             Node::Product(left, right) => arithmetic.product(at(*left), at(*right)),
             Node::Quotient(left, right) => arithmetic.quotient(at(*left), at(*right)),
-            Node::Power(base, exponent) => self.power_enclosure((*base, *exponent), values, arithmetic),
+            Node::Power(base, exponent) => {
+                self.power_enclosure((*base, *exponent), values, arithmetic)
+            }
             Node::Apply(function, argument) => apply(*function, at(*argument), arithmetic),
             Node::Binomial(top, bottom) => binomial(at(*top), at(*bottom), arithmetic),
             Node::Maximum(left, right) => maximum(at(*left), at(*right), arithmetic),
@@ -124,7 +133,11 @@ fn rational_power(base: &Enclosure, power: &RBig, arithmetic: &mut Arithmetic) -
                 let size = Enclosure::Real(ball.negate());
                 let value = general_power(&size, &exponent, arithmetic);
                 let flips = power.numerator() % IBig::from(2) != IBig::ZERO;
-                let sign = if flips { Ball::one().negate() } else { Ball::one() };
+                let sign = if flips {
+                    Ball::one().negate()
+                } else {
+                    Ball::one()
+                };
                 return arithmetic.product(&value, &Enclosure::Real(sign));
             }
             _ => {}
@@ -134,16 +147,26 @@ fn rational_power(base: &Enclosure, power: &RBig, arithmetic: &mut Arithmetic) -
 }
 
 fn general_power(base: &Enclosure, exponent: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
-    if let Enclosure::Real(power) = exponent {
-        if let Some(whole) = exact_integer(power, arithmetic) {
-            return arithmetic.integer_power(base, &whole);
-        }
+    if let Enclosure::Real(power) = exponent
+        && let Some(whole) = exact_integer(power, arithmetic)
+    {
+        return arithmetic.integer_power(base, &whole);
     }
-    if let (Enclosure::Real(ball), Enclosure::Huge { negative: false, bits }) = (base, exponent) {
+    if let (
+        Enclosure::Real(ball),
+        Enclosure::Huge {
+            negative: false,
+            bits,
+        },
+    ) = (base, exponent)
+    {
         let above_two = ball.lower().log2().is_some_and(|size| size >= 1);
         if above_two && ball.sign() == Some(Ordering::Greater) {
             let bits = 1_i64.checked_shl(u32::try_from(*bits).unwrap_or(40).min(40));
-            return Enclosure::Huge { negative: false, bits: bits.unwrap_or(1 << 40) };
+            return Enclosure::Huge {
+                negative: false,
+                bits: bits.unwrap_or(1 << 40),
+            };
         }
     }
     let log = arithmetic.logarithm(base);
@@ -158,7 +181,10 @@ fn exact_integer(ball: &Ball, arithmetic: &Arithmetic) -> Option<IBig> {
     }
     let whole = arithmetic.floor(ball)?;
     let back = arithmetic.integer(&whole)?;
-    arithmetic.sub(ball, &back)?.is_exact_zero().then_some(whole)
+    arithmetic
+        .sub(ball, &back)?
+        .is_exact_zero()
+        .then_some(whole)
 }
 
 fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
@@ -184,9 +210,11 @@ fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> 
             | Enclosure::NotReal
             | Enclosure::Unknown => value.clone(),
         },
-        Function::Argument => {
-            real(value.parts().and_then(|(re, im)| arithmetic.argument(&re, &im)))
-        }
+        Function::Argument => real(
+            value
+                .parts()
+                .and_then(|(re, im)| arithmetic.argument(&re, &im)),
+        ),
         Function::Abs => absolute(value, arithmetic),
         Function::Floor
         | Function::Ceiling
@@ -195,9 +223,13 @@ fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> 
         | Function::DoubleFactorial => match value {
             Enclosure::Real(ball) => stepped(function, ball, arithmetic),
             Enclosure::Undefined => Enclosure::Undefined,
-            Enclosure::Huge { negative: false, bits } if function == Function::Factorial => {
-                Enclosure::Huge { negative: false, bits: *bits }
-            }
+            Enclosure::Huge {
+                negative: false,
+                bits,
+            } if function == Function::Factorial => Enclosure::Huge {
+                negative: false,
+                bits: *bits,
+            },
             Enclosure::Complex(..)
             | Enclosure::Huge { .. }
             | Enclosure::NotReal
@@ -214,7 +246,10 @@ fn circular(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) 
             None => Enclosure::Unknown,
         },
         Enclosure::Undefined => Enclosure::Undefined,
-        Enclosure::Complex(..) | Enclosure::Huge { .. } | Enclosure::NotReal | Enclosure::Unknown => Enclosure::Unknown,
+        Enclosure::Complex(..)
+        | Enclosure::Huge { .. }
+        | Enclosure::NotReal
+        | Enclosure::Unknown => Enclosure::Unknown,
     }
 }
 
@@ -222,16 +257,24 @@ fn circular(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) 
 fn arc_sine(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
     let Enclosure::Real(ball) = value else {
         // The arc sine is real on [-1, 1] only.
-        return if value.is_surely_not_real() { Enclosure::NotReal } else { Enclosure::Unknown };
+        return if value.is_surely_not_real() {
+            Enclosure::NotReal
+        } else {
+            Enclosure::Unknown
+        };
     };
     let inner = || {
         let square = arithmetic.mul(ball, ball)?;
         arithmetic.sub(&Ball::one(), &square)
     };
-    let Some(rest) = inner() else { return Enclosure::Unknown };
+    let Some(rest) = inner() else {
+        return Enclosure::Unknown;
+    };
     match rest.sign() {
         Some(Ordering::Greater) => {
-            let slope = arithmetic.sqrt(&rest).and_then(|root| arithmetic.div(ball, &root));
+            let slope = arithmetic
+                .sqrt(&rest)
+                .and_then(|root| arithmetic.div(ball, &root));
             real(slope.and_then(|slope| arithmetic.atan(&slope)))
         }
         Some(Ordering::Equal) => {
@@ -249,7 +292,7 @@ fn arc_sine(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
     }
 }
 
-fn absolute(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
+fn absolute(value: &Enclosure, arithmetic: &Arithmetic) -> Enclosure {
     match value {
         Enclosure::Real(ball) => match ball.sign() {
             Some(Ordering::Less) => Enclosure::Real(ball.negate()),
@@ -264,7 +307,10 @@ fn absolute(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
                 .and_then(|norm| arithmetic.sqrt(&norm));
             real(norm)
         }
-        Enclosure::Huge { bits, .. } => Enclosure::Huge { negative: false, bits: *bits },
+        Enclosure::Huge { bits, .. } => Enclosure::Huge {
+            negative: false,
+            bits: *bits,
+        },
         Enclosure::NotReal => Enclosure::Unknown,
         Enclosure::Undefined | Enclosure::Unknown => value.clone(),
     }
@@ -272,7 +318,9 @@ fn absolute(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
 
 fn stepped(function: Function, ball: &Ball, arithmetic: &Arithmetic) -> Enclosure {
     let result = match function {
-        Function::Floor => arithmetic.floor(ball).and_then(|whole| arithmetic.integer(&whole)),
+        Function::Floor => arithmetic
+            .floor(ball)
+            .and_then(|whole| arithmetic.integer(&whole)),
         Function::Ceiling => arithmetic
             .floor(&ball.negate())
             .and_then(|whole| arithmetic.integer(&-whole)),
@@ -308,9 +356,10 @@ fn factorial(function: Function, ball: &Ball, arithmetic: &Arithmetic) -> Enclos
 fn large_factorial(function: Function, ball: &Ball) -> Enclosure {
     let positive = ball.sign() == Some(Ordering::Greater);
     match ball.lower().log2() {
-        Some(size) if size >= 4 && positive && function == Function::Factorial => {
-            Enclosure::Huge { negative: false, bits: (1 << size.min(40)).min(limits::EXPONENT_MAX) }
-        }
+        Some(size) if size >= 4 && positive && function == Function::Factorial => Enclosure::Huge {
+            negative: false,
+            bits: (1 << size.min(40)).min(limits::EXPONENT_MAX),
+        },
         _ => Enclosure::Unknown,
     }
 }
@@ -331,7 +380,10 @@ fn maximum(left: &Enclosure, right: &Enclosure, arithmetic: &Arithmetic) -> Encl
     let (Enclosure::Real(a), Enclosure::Real(b)) = (left, right) else {
         return Enclosure::Unknown;
     };
-    match arithmetic.sub(a, b).and_then(|difference| difference.sign()) {
+    match arithmetic
+        .sub(a, b)
+        .and_then(|difference| difference.sign())
+    {
         Some(Ordering::Less) => right.clone(),
         Some(_) => left.clone(),
         None => Enclosure::Unknown,

@@ -2,6 +2,10 @@
 //! their parents, so every pass over an expression is a loop, never a recursion.
 //! Building folds exact rationals and a few unconditional identities; equal ids
 //! mean equal expressions.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rewrite names the few nodes that it applies to"
+)]
 
 pub(crate) mod build;
 pub(crate) mod enclose;
@@ -79,16 +83,44 @@ pub(crate) enum Node {
 }
 
 /// All nodes of one comparison.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     nodes: Vec<Node>,
+    /// What is left of [`limits::EXACT_WORK`].
+    exact_work_left: u64,
     ids: HashMap<Node, Id, BuildHasherDefault<DefaultHasher>>,
     names: Vec<String>,
 }
 
 impl Pool {
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self {
+            nodes: Vec::with_capacity(64),
+            exact_work_left: limits::EXACT_WORK,
+            ids: HashMap::default(),
+            names: Vec::new(),
+        }
+    }
+
+    /// Pays for one exact operation on numbers of so many bits.
+    pub(crate) fn pay(&mut self, left_bits: usize, right_bits: usize) -> Result<(), Exhausted> {
+        let words = |bits: usize| bits as u64 / 64 + 1;
+        let cost = words(left_bits).saturating_mul(words(right_bits));
+        self.exact_work_left = self.exact_work_left.checked_sub(cost).ok_or(Exhausted)?;
+        Ok(())
+    }
+
+    /// Pays for an operation on the rational coefficients of two expressions.
+    pub(crate) fn pay_for(&mut self, left: Id, right: Id) -> Result<(), Exhausted> {
+        self.pay(self.coefficient_bits(left), self.coefficient_bits(right))
+    }
+
+    fn coefficient_bits(&self, id: Id) -> usize {
+        let value = match self.node(id) {
+            Node::Product(left, _) => self.as_rational(*left),
+            _ => self.as_rational(id),
+        };
+        value.map_or(0, crate::number::exact::size_bits)
     }
 
     pub(crate) fn node(&self, id: Id) -> &Node {
@@ -150,7 +182,9 @@ impl Pool {
 
     /// The ids below and including the roots, smallest first.
     pub(crate) fn reachable(&self, roots: &[Id]) -> Vec<Id> {
-        let Some(top) = roots.iter().max() else { return Vec::new() };
+        let Some(top) = roots.iter().max() else {
+            return Vec::new();
+        };
         let mut marks = vec![false; top.index() + 1];
         for root in roots {
             marks[root.index()] = true;

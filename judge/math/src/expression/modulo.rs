@@ -64,9 +64,7 @@ impl Pool {
             Node::Euler => Some(point.free(2, &[])),
             Node::Imaginary => Some(Element::I),
             Node::Infinity | Node::Undefined | Node::PlusMinus => None,
-            Node::Variable(name) => {
-                Some(point.free(mix(u64::from(name.0)).wrapping_add(100), &[]))
-            }
+            Node::Variable(name) => Some(point.free(mix(u64::from(name.0)).wrapping_add(100), &[])),
             Node::Sum(left, right) => at(left).zip(at(right)).map(|(a, b)| field.add(a, b)),
             Node::Product(left, right) => at(left).zip(at(right)).map(|(a, b)| field.mul(a, b)),
             Node::Quotient(left, right) => {
@@ -130,14 +128,20 @@ impl Pool {
     /// Logarithms of rationals add up over the factors.
     fn log_image(&self, argument: Id, values: &[Option<Element>], point: Point) -> Option<Element> {
         let field = point.field;
-        let Some(value) = self.as_rational(argument).filter(|value| is_positive(value)) else {
+        let Some(value) = self
+            .as_rational(argument)
+            .filter(|value| is_positive(value))
+        else {
             return Some(point.free(7, &[values[argument.index()]?]));
         };
         let part = |number: &dashu_int::UBig| {
             let (primes, rest) = exact::factor(number);
             let rest_image = field.integer(&IBig::from(rest.clone()));
-            let mut sum =
-                if rest.is_one() { Element::ZERO } else { point.free(8, &[rest_image]) };
+            let mut sum = if rest.is_one() {
+                Element::ZERO
+            } else {
+                point.free(8, &[rest_image])
+            };
             for (prime, count) in primes {
                 let log = point.free(8, &[Element::from_real(prime)]);
                 sum = field.add(sum, field.mul(log, Element::from_real(u64::from(count))));
@@ -156,9 +160,13 @@ fn is_positive(value: &RBig) -> bool {
 /// Roots of degree 2 times an odd number.
 fn even_root(field: Field, value: &RBig, degree: u32) -> Option<Element> {
     let odd = degree / 2;
-    if odd % 2 == 0 {
+    if odd.is_multiple_of(2) {
         return None;
     }
     let root = field.square_root(value)?;
-    if odd == 1 { Some(root) } else { field.odd_root(root, odd) }
+    if odd == 1 {
+        Some(root)
+    } else {
+        field.odd_root(root, odd)
+    }
 }

@@ -1,5 +1,9 @@
 //! Powers and roots. Real odd roots of negative numbers are real, as in school;
 //! everything else follows the principal branch.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rewrite names the few nodes that it applies to"
+)]
 
 use dashu_int::ops::UnsignedAbs;
 use dashu_int::{IBig, Sign};
@@ -78,7 +82,12 @@ impl Pool {
         }
     }
 
-    fn rational_power(&mut self, base: &RBig, power: &RBig, ids: (Id, Id)) -> Result<Id, Exhausted> {
+    fn rational_power(
+        &mut self,
+        base: &RBig,
+        power: &RBig,
+        ids: (Id, Id),
+    ) -> Result<Id, Exhausted> {
         if base.is_zero() {
             return match power.cmp(&RBig::ZERO) {
                 std::cmp::Ordering::Greater => self.integer(0),
@@ -88,17 +97,23 @@ impl Pool {
         }
         if power.denominator().is_one() {
             return match exact::power(base, power.numerator()) {
-                Some(value) => self.rational(value),
+                Some(value) => {
+                    let bits = exact::size_bits(&value);
+                    self.pay(bits, bits)?;
+                    self.rational(value)
+                }
                 None => self.insert(Node::Power(ids.0, ids.1)),
             };
         }
         let Ok(degree) = u32::try_from(power.denominator()) else {
             return self.insert(Node::Power(ids.0, ids.1));
         };
-        if let Some(root) = exact::root(base, degree) {
-            if let Some(value) = exact::power(&root, power.numerator()) {
-                return self.rational(value);
-            }
+        let bits = exact::size_bits(base);
+        self.pay(bits, bits)?;
+        if let Some(root) = exact::root(base, degree)
+            && let Some(value) = exact::power(&root, power.numerator())
+        {
+            return self.rational(value);
         }
         if exact::is_negative(base) {
             return self.negative_base(base, power, degree);

@@ -1,7 +1,7 @@
 //! What an expression contains: decides which test of equality is a proof.
 
-use super::{Function, Id, Node, Pool};
 use super::Name;
+use super::{Function, Id, Node, Pool};
 use crate::number::exact;
 
 /// Features of one or several expressions.
@@ -35,7 +35,11 @@ impl Traits {
 
 impl Pool {
     pub(crate) fn traits(&self, roots: &[Id]) -> Traits {
-        let mut traits = Traits { is_algebraic: true, is_polynomial: true, ..Traits::default() };
+        let mut traits = Traits {
+            is_algebraic: true,
+            is_polynomial: true,
+            ..Traits::default()
+        };
         for id in self.reachable(roots) {
             self.note(id, &mut traits);
         }
@@ -121,10 +125,10 @@ impl Pool {
 
     fn note_whole(&self, id: Id, traits: &mut Traits) {
         for inner in self.reachable(&[id]) {
-            if let Some(name) = self.as_variable(inner) {
-                if !traits.whole.contains(&name) {
-                    traits.whole.push(name);
-                }
+            if let Some(name) = self.as_variable(inner)
+                && !traits.whole.contains(&name)
+            {
+                traits.whole.push(name);
             }
         }
     }

@@ -34,15 +34,24 @@ pub(crate) struct Arithmetic {
 
 impl Ball {
     pub(crate) fn zero() -> Self {
-        Self { middle: Repr::zero(), radius: Magnitude::ZERO }
+        Self {
+            middle: Repr::zero(),
+            radius: Magnitude::ZERO,
+        }
     }
 
     pub(crate) fn one() -> Self {
-        Self { middle: Repr::one(), radius: Magnitude::ZERO }
+        Self {
+            middle: Repr::one(),
+            radius: Magnitude::ZERO,
+        }
     }
 
     pub(crate) fn negate(&self) -> Self {
-        Self { middle: -self.middle.clone(), radius: self.radius }
+        Self {
+            middle: -self.middle.clone(),
+            radius: self.radius,
+        }
     }
 
     fn middle_magnitude(&self) -> Magnitude {
@@ -96,7 +105,9 @@ fn magnitude_of(value: &Repr<2>) -> Magnitude {
         return Magnitude::ZERO;
     }
     let (_, digits) = value.significand().as_sign_words();
-    let Some((top, rest)) = digits.split_last() else { return Magnitude::ZERO };
+    let Some((top, rest)) = digits.split_last() else {
+        return Magnitude::ZERO;
+    };
     let word_bits = i64::from(dashu_int::Word::BITS);
     let low = i64::try_from(rest.len()).unwrap_or(i64::MAX / 128) * word_bits;
     let next = rest.last().copied().unwrap_or(0);
@@ -107,7 +118,11 @@ fn magnitude_of(value: &Repr<2>) -> Magnitude {
 
 impl Arithmetic {
     pub(crate) fn new(precision: usize) -> Self {
-        Self { context: Context::new(precision), precision, cache: ConstCache::new() }
+        Self {
+            context: Context::new(precision),
+            precision,
+            cache: ConstCache::new(),
+        }
     }
 
     pub(crate) fn precision(&self) -> usize {
@@ -121,18 +136,26 @@ impl Arithmetic {
             return None;
         }
         let size = magnitude_of(&middle);
-        let Some(exponent) = size.log2() else { return Some(Ball { middle, radius }) };
+        let Some(exponent) = size.log2() else {
+            return Some(Ball { middle, radius });
+        };
         if exponent.abs() > limits::EXPONENT_MAX {
             return None;
         }
         let precision = i64::try_from(self.precision).ok()?;
         let error = Magnitude::power_of_two(exponent + 1 - precision);
-        Some(Ball { middle, radius: radius.add(error) })
+        Some(Ball {
+            middle,
+            radius: radius.add(error),
+        })
     }
 
     fn exact_or_rounded(&self, value: &Float, radius: Magnitude, exact: bool) -> Option<Ball> {
         if exact && value.repr().is_finite() {
-            return Some(Ball { middle: value.repr().clone(), radius });
+            return Some(Ball {
+                middle: value.repr().clone(),
+                radius,
+            });
         }
         self.rounded(value, radius)
     }
@@ -187,7 +210,10 @@ impl Arithmetic {
         let exact = matches!(quotient, dashu_float::round::Rounded::Exact(_));
         let value = quotient.value();
         let size = magnitude_of(value.repr()).add(Magnitude::power_of_two(
-            magnitude_of(value.repr()).log2().unwrap_or(0).saturating_sub(40),
+            magnitude_of(value.repr())
+                .log2()
+                .unwrap_or(0)
+                .saturating_sub(40),
         ));
         let radius = left.radius.add(size.mul(right.radius)).div(floor);
         self.exact_or_rounded(&value, radius, exact)
@@ -222,7 +248,10 @@ impl Arithmetic {
 
     /// Root of odd or even degree of a positive ball, by exp and ln.
     pub(crate) fn exp(&mut self, value: &Ball) -> Option<Ball> {
-        if value.middle_magnitude().compare(Magnitude::power_of_two(39)) == Ordering::Greater
+        if value
+            .middle_magnitude()
+            .compare(Magnitude::power_of_two(39))
+            == Ordering::Greater
             || value.radius.compare(Magnitude::power_of_two(-1)) == Ordering::Greater
         {
             return None;
@@ -230,7 +259,11 @@ impl Arithmetic {
         if value.is_exact_zero() {
             return Some(Ball::one());
         }
-        let result = self.context.exp(&value.middle, Some(&mut self.cache)).ok()?.value();
+        let result = self
+            .context
+            .exp(&value.middle, Some(&mut self.cache))
+            .ok()?
+            .value();
         // e^r - 1 <= 2r for r <= 1.
         let growth = value.radius.add(value.radius);
         let size = magnitude_of(result.repr());
@@ -245,7 +278,11 @@ impl Arithmetic {
         if value.radius.is_zero() && value.middle.is_one() {
             return Some(Ball::zero());
         }
-        let result = self.context.ln(&value.middle, Some(&mut self.cache)).ok()?.value();
+        let result = self
+            .context
+            .ln(&value.middle, Some(&mut self.cache))
+            .ok()?
+            .value();
         self.rounded(&result, value.radius.div(floor))
     }
 
@@ -264,7 +301,7 @@ impl Arithmetic {
 
     /// Halves the angle until it is small, then sums the series; each step is a ball
     /// operation, so all errors but the tail are tracked, and the tail is added.
-    pub(crate) fn atan(&mut self, value: &Ball) -> Option<Ball> {
+    pub(crate) fn atan(&self, value: &Ball) -> Option<Ball> {
         if value.is_exact_zero() {
             return Some(Ball::zero());
         }
@@ -273,8 +310,11 @@ impl Arithmetic {
             let inverse = self.div(&Ball::one(), value)?;
             let rest = self.atan_series(&inverse)?;
             let quarter = self.scaled_by_two(&self.pi_ball()?, -1);
-            let quarter =
-                if value.middle.sign() == Sign::Negative { quarter.negate() } else { quarter };
+            let quarter = if value.middle.sign() == Sign::Negative {
+                quarter.negate()
+            } else {
+                quarter
+            };
             return self.sub(&quarter, &rest);
         }
         self.atan_series(value)
@@ -313,12 +353,23 @@ impl Arithmetic {
 
     fn scaled_by_two(&self, value: &Ball, exponent: isize) -> Ball {
         let scale = Magnitude::power_of_two(exponent as i64);
-        let shifted = Repr::new(value.middle.significand().clone(), value.middle.exponent() + exponent);
-        Ball { middle: shifted, radius: value.radius.mul(scale) }
+        let shifted = Repr::new(
+            value.middle.significand().clone(),
+            value.middle.exponent() + exponent,
+        );
+        Ball {
+            middle: shifted,
+            radius: value.radius.mul(scale),
+        }
     }
 
     /// A ball that is certainly an integer after the given rounding, as that integer.
     pub(crate) fn floor(&self, value: &Ball) -> Option<IBig> {
+        // Written out as an integer, a far larger number would fill the memory.
+        let size = i64::try_from(limits::PRECISION_MAX).ok()?;
+        if value.upper().log2().is_some_and(|bits| bits > size) {
+            return None;
+        }
         let floor = Float::from_repr(value.middle.clone(), self.context).floor();
         let integer = floor.to_int().value();
         if value.radius.is_zero() {
@@ -326,8 +377,8 @@ impl Arithmetic {
         }
         let below = self.sub(value, &self.integer(&integer)?)?;
         let above = self.sub(&self.integer(&(&integer + IBig::ONE))?, value)?;
-        let inside = below.sign() == Some(Ordering::Greater)
-            && above.sign() == Some(Ordering::Greater);
+        let inside =
+            below.sign() == Some(Ordering::Greater) && above.sign() == Some(Ordering::Greater);
         inside.then_some(integer)
     }
 }
@@ -338,7 +389,10 @@ mod tests {
 
     fn number(arithmetic: &Arithmetic, numerator: i64, denominator: u64) -> Ball {
         arithmetic
-            .rational(&RBig::from_parts(IBig::from(numerator), UBig::from(denominator)))
+            .rational(&RBig::from_parts(
+                IBig::from(numerator),
+                UBig::from(denominator),
+            ))
             .unwrap()
     }
 
@@ -367,16 +421,34 @@ mod tests {
     #[test]
     fn atan_agrees_with_the_library_inside_its_radius() {
         for precision in [96, 192, 448] {
-            let mut arithmetic = Arithmetic::new(precision);
-            for (numerator, denominator) in [(1, 1), (1, 3), (-7, 5), (99, 1), (1, 1000), (-1, 1_000_000_007)] {
+            let arithmetic = Arithmetic::new(precision);
+            for (numerator, denominator) in [
+                (1, 1),
+                (1, 3),
+                (-7, 5),
+                (99, 1),
+                (1, 1000),
+                (-1, 1_000_000_007),
+            ] {
                 let value = number(&arithmetic, numerator, denominator);
                 let own = arithmetic.atan(&value).unwrap();
-                let library = arithmetic.context.atan(&value.middle, None).unwrap().value();
+                let library = arithmetic
+                    .context
+                    .atan(&value.middle, None)
+                    .unwrap()
+                    .value();
                 let library = arithmetic.rounded(&library, value.radius).unwrap();
                 let difference = arithmetic.sub(&own, &library).unwrap();
-                assert_eq!(difference.sign(), None, "{numerator}/{denominator} at {precision}");
+                assert_eq!(
+                    difference.sign(),
+                    None,
+                    "{numerator}/{denominator} at {precision}"
+                );
                 let certain = difference.certain_bits(library.upper());
-                assert!(certain > i64::try_from(precision).unwrap() - 20, "{certain}");
+                assert!(
+                    certain > i64::try_from(precision).unwrap() - 20,
+                    "{certain}"
+                );
             }
         }
     }
@@ -386,7 +458,10 @@ mod tests {
         let arithmetic = Arithmetic::new(96);
         let left = number(&arithmetic, 1, 3);
         let right = number(&arithmetic, 1_000_000_001, 3_000_000_000);
-        assert_eq!(arithmetic.sub(&right, &left).unwrap().sign(), Some(Ordering::Greater));
+        assert_eq!(
+            arithmetic.sub(&right, &left).unwrap().sign(),
+            Some(Ordering::Greater)
+        );
         assert_eq!(arithmetic.sub(&left, &left).unwrap().sign(), None);
     }
 }

@@ -75,12 +75,25 @@ impl Arithmetic {
             (Huge { negative, bits }, Real(ball)) | (Real(ball), Huge { negative, bits }) => {
                 match ball.upper().log2() {
                     Some(size) if size + 2 >= *bits => Unknown,
-                    _ => Huge { negative: *negative, bits: bits - 1 },
+                    _ => Huge {
+                        negative: *negative,
+                        bits: bits - 1,
+                    },
                 }
             }
-            (Huge { negative: a, bits: p }, Huge { negative: b, bits: q }) if a == b => {
-                Huge { negative: *a, bits: *p.max(q) }
-            }
+            (
+                Huge {
+                    negative: a,
+                    bits: p,
+                },
+                Huge {
+                    negative: b,
+                    bits: q,
+                },
+            ) if a == b => Huge {
+                negative: *a,
+                bits: *p.max(q),
+            },
             _ => match (left.parts(), right.parts()) {
                 (Some((a, b)), Some((c, d))) => complex(self.add(&a, &c), self.add(&b, &d)),
                 _ => Unknown,
@@ -105,9 +118,19 @@ impl Arithmetic {
                     _ => Unknown,
                 }
             }
-            (Huge { negative: a, bits: p }, Huge { negative: b, bits: q }) => {
-                Huge { negative: a != b, bits: p.saturating_add(*q) }
-            }
+            (
+                Huge {
+                    negative: a,
+                    bits: p,
+                },
+                Huge {
+                    negative: b,
+                    bits: q,
+                },
+            ) => Huge {
+                negative: a != b,
+                bits: p.saturating_add(*q),
+            },
             _ => match (left.parts(), right.parts()) {
                 (Some(left), Some(right)) => self.complex_product(&left, &right),
                 _ => Unknown,
@@ -153,7 +176,7 @@ impl Arithmetic {
             },
             Complex(..) => self.complex_power(base, &size),
             Huge { negative, bits } if !size.is_zero() => Huge {
-                negative: *negative && size.clone() % 2u8 == 1,
+                negative: *negative && size % 2u8 == 1,
                 bits: *bits,
             },
             Huge { .. } => Real(Ball::one()),
@@ -167,7 +190,9 @@ impl Arithmetic {
     }
 
     fn complex_power(&self, base: &Enclosure, size: &UBig) -> Enclosure {
-        let Ok(mut rest) = u32::try_from(size) else { return Unknown };
+        let Ok(mut rest) = u32::try_from(size) else {
+            return Unknown;
+        };
         let mut result = Real(Ball::one());
         let mut square = base.clone();
         while rest > 0 {
@@ -184,14 +209,19 @@ impl Arithmetic {
 
     /// A power that left the range of exponents: a bound when the base is above 2.
     fn huge_power(&self, base: &Ball, size: &UBig) -> Enclosure {
-        let (Some(low), Some(sign)) = (base.lower().log2(), base.sign()) else { return Unknown };
+        let (Some(low), Some(sign)) = (base.lower().log2(), base.sign()) else {
+            return Unknown;
+        };
         if low < 1 {
             return Unknown;
         }
         let count = i64::try_from(size).unwrap_or(limits::EXPONENT_MAX);
         let bits = low.saturating_mul(count);
         let odd = size.clone() % 2u8 == 1;
-        Huge { negative: sign == Ordering::Less && odd, bits }
+        Huge {
+            negative: sign == Ordering::Less && odd,
+            bits,
+        }
     }
 
     pub(crate) fn exponential(&mut self, value: &Enclosure) -> Enclosure {
@@ -202,12 +232,17 @@ impl Arithmetic {
             },
             Complex(re, im) => {
                 let parts = (self.exp(re), self.sin_cos(im));
-                let (Some(size), Some((sine, cosine))) = parts else { return Unknown };
+                let (Some(size), Some((sine, cosine))) = parts else {
+                    return Unknown;
+                };
                 complex(self.mul(&size, &cosine), self.mul(&size, &sine))
             }
-            Huge { negative: false, .. } => {
-                Huge { negative: false, bits: limits::EXPONENT_MAX }
-            }
+            Huge {
+                negative: false, ..
+            } => Huge {
+                negative: false,
+                bits: limits::EXPONENT_MAX,
+            },
             Undefined => Undefined,
             Huge { .. } | NotReal | Unknown => Unknown,
         }
@@ -229,7 +264,9 @@ impl Arithmetic {
                     .and_then(|(a, b)| self.add(&a, &b))
                     .and_then(|norm| self.ln(&norm));
                 let half = self.rational(&super::exact::fraction(1, 2));
-                let size = norm.zip(half).and_then(|(norm, half)| self.mul(&norm, &half));
+                let size = norm
+                    .zip(half)
+                    .and_then(|(norm, half)| self.mul(&norm, &half));
                 complex(size, self.argument(re, im))
             }
             Undefined => Undefined,
@@ -250,7 +287,11 @@ impl Arithmetic {
             (_, Some(sign @ (Ordering::Greater | Ordering::Less))) => {
                 let slope = self.div(re, im)?;
                 let angle = self.atan(&slope)?;
-                let start = if sign == Ordering::Greater { half_pi } else { half_pi.negate() };
+                let start = if sign == Ordering::Greater {
+                    half_pi
+                } else {
+                    half_pi.negate()
+                };
                 self.sub(&start, &angle)
             }
             (Some(Ordering::Less), Some(Ordering::Equal)) => Some(pi),
@@ -266,7 +307,13 @@ impl Arithmetic {
                 Some(_) => real(self.sqrt(ball)),
                 None => Unknown,
             },
-            Huge { negative: false, bits } => Huge { negative: false, bits: bits / 2 },
+            Huge {
+                negative: false,
+                bits,
+            } => Huge {
+                negative: false,
+                bits: bits / 2,
+            },
             Complex(..) => {
                 let log = self.logarithm(value);
                 let half = real(self.rational(&super::exact::fraction(1, 2)));
@@ -285,7 +332,10 @@ fn exp_out_of_range(argument: &Ball) -> Enclosure {
     match argument.sign() {
         Some(Ordering::Greater) if far => {
             let size = argument.lower().log2().unwrap_or(0).min(40);
-            Huge { negative: false, bits: 1 << size }
+            Huge {
+                negative: false,
+                bits: 1 << size,
+            }
         }
         _ => Unknown,
     }

@@ -10,6 +10,9 @@ use crate::limits;
 /// Primes below this bound are split off when an integer is factored.
 const TRIAL_BOUND: u32 = 1_000;
 
+/// Longer integers are not factored, in bits.
+const FACTOR_BITS_MAX: usize = 512;
+
 fn bits(value: &RBig) -> usize {
     value.numerator().bit_len() + value.denominator().bit_len()
 }
@@ -82,9 +85,7 @@ pub(crate) fn power(base: &RBig, exponent: &IBig) -> Option<RBig> {
     let denominator = base.denominator().pow(count);
     Some(match sign {
         Sign::Positive => RBig::from_parts(numerator, denominator),
-        Sign::Negative => {
-            RBig::from_parts_signed(IBig::from(denominator), numerator)
-        }
+        Sign::Negative => RBig::from_parts_signed(IBig::from(denominator), numerator),
     })
 }
 
@@ -134,8 +135,10 @@ pub(crate) fn double_factorial(value: &RBig) -> Option<RBig> {
 
 /// Product of `first, first + step, ...` up to `last`, by halves.
 fn product(first: u32, last: u32, step: u32) -> UBig {
-    let mut factors: Vec<UBig> =
-        (first..=last).step_by(step as usize).map(UBig::from).collect();
+    let mut factors: Vec<UBig> = (first..=last)
+        .step_by(step as usize)
+        .map(UBig::from)
+        .collect();
     while factors.len() > 1 {
         factors = factors
             .chunks(2)
@@ -167,17 +170,21 @@ pub(crate) fn binomial(top: &RBig, bottom: &RBig) -> Option<RBig> {
     Some(RBig::from(IBig::from(result)))
 }
 
-/// Splits a positive integer into small primes with exponents and a cofactor.
+/// Splits a positive integer into small primes with exponents and a cofactor. Long
+/// integers are not worth the divisions and stay whole.
 pub(crate) fn factor(value: &UBig) -> (Vec<(u64, u32)>, UBig) {
+    if value.bit_len() > FACTOR_BITS_MAX {
+        return (Vec::new(), value.clone());
+    }
     let mut primes = Vec::new();
     let mut rest = value.clone();
     let mut small = u64::try_from(&rest).ok();
     for candidate in std::iter::once(2).chain((3..TRIAL_BOUND).step_by(2)) {
         let divisor = u64::from(candidate);
-        if let Some(number) = small {
-            if divisor * divisor > number {
-                break;
-            }
+        if let Some(number) = small
+            && divisor * divisor > number
+        {
+            break;
         }
         let mut count = 0;
         loop {

@@ -36,9 +36,18 @@ pub(crate) struct Element {
 }
 
 impl Element {
-    pub(crate) const ZERO: Self = Self { real: 0, imaginary: 0 };
-    pub(crate) const ONE: Self = Self { real: 1, imaginary: 0 };
-    pub(crate) const I: Self = Self { real: 0, imaginary: 1 };
+    pub(crate) const ZERO: Self = Self {
+        real: 0,
+        imaginary: 0,
+    };
+    pub(crate) const ONE: Self = Self {
+        real: 1,
+        imaginary: 0,
+    };
+    pub(crate) const I: Self = Self {
+        real: 0,
+        imaginary: 1,
+    };
 
     pub(crate) const fn from_real(real: u64) -> Self {
         Self { real, imaginary: 0 }
@@ -57,7 +66,9 @@ pub(crate) struct Field {
 
 impl Field {
     pub(crate) fn new(index: usize) -> Self {
-        Self { prime: PRIMES[index % PRIMES.len()] }
+        Self {
+            prime: PRIMES[index % PRIMES.len()],
+        }
     }
 
     /// A pseudo-random element of the prime field, a pure function of `seed`.
@@ -67,11 +78,19 @@ impl Field {
 
     fn add_real(self, left: u64, right: u64) -> u64 {
         let sum = left + right;
-        if sum >= self.prime { sum - self.prime } else { sum }
+        if sum >= self.prime {
+            sum - self.prime
+        } else {
+            sum
+        }
     }
 
     fn sub_real(self, left: u64, right: u64) -> u64 {
-        if left >= right { left - right } else { left + self.prime - right }
+        if left >= right {
+            left - right
+        } else {
+            left + self.prime - right
+        }
     }
 
     fn mul_real(self, left: u64, right: u64) -> u64 {
@@ -168,7 +187,7 @@ impl Field {
 
     pub(crate) fn integer(self, value: &IBig) -> Element {
         let (sign, size) = value.clone().into_parts();
-        let rest = u64::try_from(size % self.prime).unwrap_or(0);
+        let rest = size % self.prime;
         Element::from_real(match sign {
             Sign::Positive => rest,
             Sign::Negative => self.sub_real(0, rest),
@@ -184,7 +203,8 @@ impl Field {
         Some(self.mul(numerator, self.inverse(denominator)?))
     }
 
-    /// A square root of a positive rational, multiplicative over its factors.
+    /// A square root of a positive rational, multiplicative over its factors; none for
+    /// one that is not fully factored.
     pub(crate) fn square_root(self, value: &RBig) -> Option<Element> {
         let top = self.square_root_of_integer(value.numerator().clone().into_parts().1)?;
         let bottom = self.square_root_of_integer(value.denominator().clone())?;
@@ -193,7 +213,11 @@ impl Field {
 
     fn square_root_of_integer(self, value: UBig) -> Option<Element> {
         let (primes, rest) = exact::factor(&value);
-        let mut result = self.root_of_residue(u64::try_from(rest % self.prime).ok()?);
+        // The roots of two composite cofactors could be chosen against each other.
+        if !rest.is_one() {
+            return None;
+        }
+        let mut result = Element::ONE;
         for (prime, count) in primes {
             let factor = self.root_of_residue(prime % self.prime);
             for _ in 0..count {
@@ -208,7 +232,10 @@ impl Field {
         if self.mul_real(root, root) == value {
             return Element::from_real(root);
         }
-        Element { real: 0, imaginary: root }
+        Element {
+            real: 0,
+            imaginary: root,
+        }
     }
 
     /// The unique root of an odd degree, in the prime field only.
@@ -261,6 +288,13 @@ mod tests {
     }
 
     #[test]
+    fn roots_of_unfactored_integers_are_refused() {
+        let field = Field::new(0);
+        assert_eq!(field.square_root(&integer(1009 * 1013)), None);
+        assert!(field.square_root(&integer(1009)).is_some());
+    }
+
+    #[test]
     fn odd_roots_are_inverse_to_powers() {
         for index in 0..PRIMES.len() {
             let field = Field::new(index);
@@ -275,11 +309,20 @@ mod tests {
     #[test]
     fn inverse_times_value_is_one() {
         let field = Field::new(3);
-        let value = Element { real: 17, imaginary: 99 };
-        assert_eq!(field.mul(value, field.inverse(value).unwrap()), Element::ONE);
+        let value = Element {
+            real: 17,
+            imaginary: 99,
+        };
+        assert_eq!(
+            field.mul(value, field.inverse(value).unwrap()),
+            Element::ONE
+        );
         assert_eq!(field.inverse(Element::ZERO), None);
-        assert_eq!(field.power(value, &IBig::from(-2)).map(|power| {
-            field.mul(power, field.mul(value, value))
-        }), Some(Element::ONE));
+        assert_eq!(
+            field
+                .power(value, &IBig::from(-2))
+                .map(|power| { field.mul(power, field.mul(value, value)) }),
+            Some(Element::ONE)
+        );
     }
 }

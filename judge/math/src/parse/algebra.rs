@@ -1,4 +1,8 @@
 //! Arithmetic on values: expressions with their marks, vectors and matrices.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a parser names the tokens that it takes; all others fail alike"
+)]
 
 use dashu_ratio::RBig;
 
@@ -62,7 +66,7 @@ fn scalars(bench: &mut Workbench, operation: Operation, a: &Scalar, b: &Scalar) 
             || (a.mark == Mark::None && operation == Operation::Multiply)
     };
     let percent = a.mark == Mark::Percent || b.mark == Mark::Percent;
-    let mark = match (keeps && !(percent && !additive), &a.mark) {
+    let mark = match (keeps && (additive || !percent), &a.mark) {
         (false, _) => Mark::None,
         (true, Mark::None) => b.mark.clone(),
         (true, mark) => mark.clone(),
@@ -81,17 +85,27 @@ fn scalars(bench: &mut Workbench, operation: Operation, a: &Scalar, b: &Scalar) 
         Operation::Power => pool.power(left, right)?,
     };
     let reducible = operation == Operation::Divide && is_reducible(bench, left, right);
-    Ok(Scalar { id, shape: Shape::Exact, mark, reducible })
+    Ok(Scalar {
+        id,
+        shape: Shape::Exact,
+        mark,
+        reducible,
+    })
 }
 
 fn is_reducible(bench: &Workbench, top: Id, bottom: Id) -> bool {
-    let denominators = bench.pool.as_rational(top).zip(bench.pool.as_rational(bottom));
+    let denominators = bench
+        .pool
+        .as_rational(top)
+        .zip(bench.pool.as_rational(bottom));
     denominators.is_some_and(|(top, bottom)| {
         let quotient = exact::div(top, bottom);
         let whole = top.denominator().is_one() && bottom.denominator().is_one();
-        whole && quotient.is_some_and(|value| {
-            RBig::from(bottom.numerator().clone()) != RBig::from(dashu_int::IBig::from(value.denominator().clone()))
-        })
+        whole
+            && quotient.is_some_and(|value| {
+                RBig::from(bottom.numerator().clone())
+                    != RBig::from(dashu_int::IBig::from(value.denominator().clone()))
+            })
     })
 }
 
@@ -99,7 +113,11 @@ fn is_reducible(bench: &Workbench, top: Id, bottom: Id) -> bool {
 fn entries(value: &Value) -> Option<(usize, Vec<Id>)> {
     match value {
         Value::Matrix { columns, entries } => Some((*columns, entries.clone())),
-        Value::Group { open: '(' | '⟨', close: ')' | '⟩', items } if items.len() > 1 => {
+        Value::Group {
+            open: '(' | '⟨',
+            close: ')' | '⟩',
+            items,
+        } if items.len() > 1 => {
             let ids: Option<Vec<Id>> = items
                 .iter()
                 .map(|item| match item {
@@ -154,7 +172,10 @@ fn vectors(
         }
         _ => return Err(Failure::Unsupported),
     }
-    Ok(Value::Matrix { columns, entries: result })
+    Ok(Value::Matrix {
+        columns,
+        entries: result,
+    })
 }
 
 /// The value with its sign turned.

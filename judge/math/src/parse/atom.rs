@@ -1,4 +1,8 @@
 //! Atoms: literals, variables, brackets and bars.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a parser names the tokens that it takes; all others fail alike"
+)]
 
 use super::algebra::{Operation, combine};
 use super::{Failure, Parsed, Parser, words};
@@ -59,7 +63,9 @@ impl Parser<'_> {
 
     /// A letter with subscript and primes; `e` and `i` are constants.
     fn variable(&mut self) -> Parsed<Value> {
-        let Some(Kind::Letters(letter)) = self.peek() else { return Err(self.unexpected()) };
+        let Some(Kind::Letters(letter)) = self.peek() else {
+            return Err(self.unexpected());
+        };
         let letter = letter.clone();
         if let Some(value) = self.based_digits()? {
             return Ok(value);
@@ -75,7 +81,11 @@ impl Parser<'_> {
             self.advance();
             name.push('\'');
         }
-        if self.mark_at(0, '^') && self.mark_at(1, '{') && matches!(self.peek_at(2), Some(Kind::Command(prime)) if prime == "prime") && self.mark_at(3, '}') {
+        if self.mark_at(0, '^')
+            && self.mark_at(1, '{')
+            && matches!(self.peek_at(2), Some(Kind::Command(prime)) if prime == "prime")
+            && self.mark_at(3, '}')
+        {
             self.position += 4;
             name.push('\'');
         }
@@ -84,15 +94,16 @@ impl Parser<'_> {
             "i" => return Ok(Value::scalar(self.pool().insert(Node::Imaginary)?)),
             _ => {}
         }
-        if self.at_mark('(') && is_function_name(&name) {
-            if let Some(call) = self.attempt(|parser| parser.call(&name))? {
-                return Ok(call);
-            }
+        if self.at_mark('(')
+            && is_function_name(&name)
+            && let Some(call) = self.attempt(|parser| parser.call(&name))?
+        {
+            return Ok(call);
         }
-        if name == "C" || name == "P" {
-            if let Some(value) = self.attempt(|parser| parser.choose(&name))? {
-                return Ok(value);
-            }
+        if (name == "C" || name == "P")
+            && let Some(value) = self.attempt(|parser| parser.choose(&name))?
+        {
+            return Ok(value);
         }
         Ok(Value::scalar(self.pool().variable(&name)?))
     }
@@ -100,8 +111,15 @@ impl Parser<'_> {
     /// `C(5,2)` with integers.
     fn choose(&mut self, name: &str) -> Parsed<Value> {
         let arguments = self.arguments()?;
-        let [top, bottom] = arguments[..] else { return Err(Failure::Unreadable) };
-        let literal = |id: Id| self.bench.pool.as_rational(id).is_some_and(|value| value.is_int());
+        let [top, bottom] = arguments[..] else {
+            return Err(Failure::Unreadable);
+        };
+        let literal = |id: Id| {
+            self.bench
+                .pool
+                .as_rational(id)
+                .is_some_and(|value| value.is_int())
+        };
         if !literal(top) || !literal(bottom) {
             return Err(Failure::Unreadable);
         }
@@ -134,7 +152,10 @@ impl Parser<'_> {
                         }
                         name.push(*mark);
                     }
-                    Kind::Digits(text) | Kind::Letters(text) | Kind::Word(text) | Kind::Command(text) => {
+                    Kind::Digits(text)
+                    | Kind::Letters(text)
+                    | Kind::Word(text)
+                    | Kind::Command(text) => {
                         name.push_str(text);
                     }
                     Kind::Begin(_) | Kind::End(_) | Kind::Row | Kind::GroupComma | Kind::Gap => {
@@ -146,7 +167,9 @@ impl Parser<'_> {
             return Err(Failure::Unreadable);
         }
         match self.peek() {
-            Some(Kind::Digits(text) | Kind::Letters(text) | Kind::Word(text) | Kind::Command(text)) => {
+            Some(
+                Kind::Digits(text) | Kind::Letters(text) | Kind::Word(text) | Kind::Command(text),
+            ) => {
                 name.push_str(text);
                 self.advance();
                 Ok(())
@@ -159,7 +182,9 @@ impl Parser<'_> {
     fn call(&mut self, name: &str) -> Parsed<Value> {
         let arguments = self.arguments()?;
         let name = self.pool().intern_name(name);
-        Ok(Value::scalar(self.pool().insert(Node::Call(name, arguments))?))
+        Ok(Value::scalar(
+            self.pool().insert(Node::Call(name, arguments))?,
+        ))
     }
 
     /// `( a, b, ... )` as plain expressions.
@@ -181,11 +206,17 @@ impl Parser<'_> {
 
     /// Brackets: a group of one item is the item, more are a tuple or an interval.
     fn bracketed(&mut self) -> Parsed<Value> {
-        let Some(Kind::Mark(open)) = self.peek() else { return Err(self.unexpected()) };
+        let Some(Kind::Mark(open)) = self.peek() else {
+            return Err(self.unexpected());
+        };
         let open = *open;
         self.advance();
         if self.eat_mark(')') {
-            return Ok(Value::Group { open, close: ')', items: Vec::new() });
+            return Ok(Value::Group {
+                open,
+                close: ')',
+                items: Vec::new(),
+            });
         }
         let mut items = self.inside(Self::items)?;
         let close = match self.peek() {
@@ -196,7 +227,7 @@ impl Parser<'_> {
         };
         self.advance();
         if items.len() == 1 && open == '(' && close == ')' {
-            return self.parenthesized(items.pop());
+            return Self::parenthesized(items.pop());
         }
         if items.len() == 1 && open == '[' && close == ']' {
             // `[x+1]` groups inside of an expression; alone it is kept as written.
@@ -206,18 +237,27 @@ impl Parser<'_> {
                     scalar.shape = crate::value::Shape::Exact;
                     Ok(Value::Scalar(scalar))
                 }
-                other => Ok(Value::Group { open, close, items: vec![other] }),
+                other => Ok(Value::Group {
+                    open,
+                    close,
+                    items: vec![other],
+                }),
             };
         }
         Ok(Value::Group { open, close, items })
     }
 
-    fn parenthesized(&mut self, item: Option<Value>) -> Parsed<Value> {
+    fn parenthesized(item: Option<Value>) -> Parsed<Value> {
         let item = item.ok_or(Failure::Unreadable)?;
         Ok(match item {
-            Value::List { items, joint: Joint::Comma } => {
-                Value::Group { open: '(', close: ')', items }
-            }
+            Value::List {
+                items,
+                joint: Joint::Comma,
+            } => Value::Group {
+                open: '(',
+                close: ')',
+                items,
+            },
             other => other,
         })
     }
@@ -234,7 +274,11 @@ impl Parser<'_> {
         if items.len() != 2 {
             return Err(Failure::Unreadable);
         }
-        Ok(Value::Group { open: ']', close, items })
+        Ok(Value::Group {
+            open: ']',
+            close,
+            items,
+        })
     }
 
     /// Items between commas or semicolons.
@@ -285,8 +329,14 @@ impl Parser<'_> {
             parser.advance();
             let condition = parser.clauses()?;
             let mut first = first;
-            let pattern = first.pop().filter(|_| first.is_empty()).ok_or(Failure::Unreadable)?;
-            Ok(Value::Builder { pattern: Box::new(pattern), condition: Box::new(condition) })
+            let pattern = first
+                .pop()
+                .filter(|_| first.is_empty())
+                .ok_or(Failure::Unreadable)?;
+            Ok(Value::Builder {
+                pattern: Box::new(pattern),
+                condition: Box::new(condition),
+            })
         })?;
         self.expect_mark(CLOSE_BRACE)?;
         Ok(value)
@@ -302,7 +352,11 @@ impl Parser<'_> {
         let value = value?;
         self.expect_mark(bar)?;
         if let Value::Matrix { columns, entries } = value {
-            return if bar == '|' { self.determinant(columns, entries) } else { Err(Failure::Unsupported) };
+            return if bar == '|' {
+                self.determinant(columns, entries)
+            } else {
+                Err(Failure::Unsupported)
+            };
         }
         let id = self.as_expression(value)?;
         Ok(Value::scalar(self.pool().apply(Function::Abs, id)?))
@@ -318,6 +372,8 @@ impl Parser<'_> {
 fn is_function_name(name: &str) -> bool {
     let stem = name.trim_end_matches('\'');
     let stem = stem.split('_').next().unwrap_or(stem);
-    matches!(stem, "f" | "g" | "h" | "F" | "G" | "H" | "phi" | "psi" | "Phi" | "Psi")
-        || name.ends_with('\'')
+    matches!(
+        stem,
+        "f" | "g" | "h" | "F" | "G" | "H" | "phi" | "psi" | "Phi" | "Psi"
+    ) || name.ends_with('\'')
 }

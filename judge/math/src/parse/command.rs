@@ -1,4 +1,8 @@
 //! LaTeX commands that stand for a value.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a parser names the tokens that it takes; all others fail alike"
+)]
 
 use super::{Failure, Parsed, Parser, function};
 use crate::expression::{Function, Id, Node};
@@ -7,16 +11,64 @@ use crate::value::{Mark, NamedSet, Scalar, Value};
 
 /// Greek letters that are variables.
 const GREEK: &[&str] = &[
-    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
-    "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "varrho", "sigma", "tau",
-    "upsilon", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi",
-    "Sigma", "Phi", "Psi", "Omega", "ell", "hbar", "aleph", "nabla", "partial", "Pi",
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "varepsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "vartheta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "rho",
+    "varrho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "varphi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Sigma",
+    "Phi",
+    "Psi",
+    "Omega",
+    "ell",
+    "hbar",
+    "aleph",
+    "nabla",
+    "partial",
+    "Pi",
 ];
 
 /// Decorations of one argument that become part of a name.
 const ACCENTS: &[&str] = &[
-    "vec", "hat", "bar", "overline", "tilde", "widehat", "overrightarrow", "mathcal", "mathfrak",
-    "mathscr", "dot", "ddot", "widetilde",
+    "vec",
+    "hat",
+    "bar",
+    "overline",
+    "tilde",
+    "widehat",
+    "overrightarrow",
+    "mathcal",
+    "mathfrak",
+    "mathscr",
+    "dot",
+    "ddot",
+    "widetilde",
 ];
 
 /// Commands that begin a factor without an operator before them.
@@ -26,10 +78,36 @@ pub(super) fn starts_factor(name: &str) -> bool {
         || function::is_named(name)
         || matches!(
             name,
-            "frac" | "dfrac" | "tfrac" | "cfrac" | "sqrt" | "cbrt" | "binom" | "dbinom" | "tbinom"
-                | "pi" | "infty" | "oo" | "lfloor" | "lceil" | "langle" | "boxed" | "fbox"
-                | "mathbb" | "int" | "sum" | "prod" | "lim" | "lVert" | "Vert" | "nicefrac"
-                | "sfrac" | "iint" | "oint" | "color" | "underbrace"
+            "frac"
+                | "dfrac"
+                | "tfrac"
+                | "cfrac"
+                | "sqrt"
+                | "cbrt"
+                | "binom"
+                | "dbinom"
+                | "tbinom"
+                | "pi"
+                | "infty"
+                | "oo"
+                | "lfloor"
+                | "lceil"
+                | "langle"
+                | "boxed"
+                | "fbox"
+                | "mathbb"
+                | "int"
+                | "sum"
+                | "prod"
+                | "lim"
+                | "lVert"
+                | "Vert"
+                | "nicefrac"
+                | "sfrac"
+                | "iint"
+                | "oint"
+                | "color"
+                | "underbrace"
         )
 }
 
@@ -66,7 +144,9 @@ impl Parser<'_> {
             "lfloor" => self.rounded(Function::Floor, "rfloor"),
             "lceil" => self.rounded(Function::Ceiling, "rceil"),
             "langle" => self.angle_group(),
-            "boxed" | "fbox" | "mathop" | "mathrel" | "underbrace" | "textcolor" | "overbrace" => self.atom(),
+            "boxed" | "fbox" | "mathop" | "mathrel" | "underbrace" | "textcolor" | "overbrace" => {
+                self.atom()
+            }
             "color" => {
                 self.atom().ok();
                 self.atom()
@@ -104,7 +184,9 @@ impl Parser<'_> {
     /// Literals cannot be split in place, so a longer one gives its first digit to the
     /// first argument and its tail to the second.
     pub(super) fn split_digit(&mut self) -> Parsed<Option<u32>> {
-        let Some(Kind::Digits(digits)) = self.peek() else { return Ok(None) };
+        let Some(Kind::Digits(digits)) = self.peek() else {
+            return Ok(None);
+        };
         if digits.len() == 1 {
             let digit = digits.chars().next().and_then(|digit| digit.to_digit(10));
             self.advance();
@@ -115,22 +197,23 @@ impl Parser<'_> {
 
     fn fraction(&mut self) -> Parsed<Value> {
         // `\frac12` arrives as one literal of two digits.
-        if let Some(Kind::Digits(digits)) = self.peek() {
-            if digits.len() >= 2 && digits.bytes().all(|digit| digit.is_ascii_digit()) {
-                let mut parts = digits.bytes().map(|digit| i64::from(digit - b'0'));
-                let (top, bottom) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-                let tail: String = digits.chars().skip(2).collect();
-                self.advance();
-                let top = self.pool().integer(top)?;
-                let bottom = self.pool().integer(bottom)?;
-                let value = self.divided(top, bottom)?;
-                if tail.is_empty() {
-                    return Ok(value);
-                }
-                let tail = tail.parse::<i64>().map_err(|_| Failure::Unreadable)?;
-                let tail = Value::scalar(self.pool().integer(tail)?);
-                return self.times(value, tail);
+        if let Some(Kind::Digits(digits)) = self.peek()
+            && digits.len() >= 2
+            && digits.bytes().all(|digit| digit.is_ascii_digit())
+        {
+            let mut parts = digits.bytes().map(|digit| i64::from(digit - b'0'));
+            let (top, bottom) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+            let tail: String = digits.chars().skip(2).collect();
+            self.advance();
+            let top = self.pool().integer(top)?;
+            let bottom = self.pool().integer(bottom)?;
+            let value = self.divided(top, bottom)?;
+            if tail.is_empty() {
+                return Ok(value);
             }
+            let tail = tail.parse::<i64>().map_err(|_| Failure::Unreadable)?;
+            let tail = Value::scalar(self.pool().integer(tail)?);
+            return self.times(value, tail);
         }
         let top = self.argument_value()?;
         if self.at_mark('/') {
@@ -149,7 +232,12 @@ impl Parser<'_> {
             }
             other => {
                 let bottom = Value::scalar(bottom);
-                super::algebra::combine(self.bench, super::algebra::Operation::Divide, other, bottom)
+                super::algebra::combine(
+                    self.bench,
+                    super::algebra::Operation::Divide,
+                    other,
+                    bottom,
+                )
             }
         }
     }
@@ -207,7 +295,11 @@ impl Parser<'_> {
         }
         // Arrows over a letter are often left out: the letter alone is the name.
         let plain = matches!(name, "vec" | "mathcal" | "overrightarrow" | "hat");
-        let full = if plain { text } else { format!("{name} {text}") };
+        let full = if plain {
+            text
+        } else {
+            format!("{name} {text}")
+        };
         self.named_variable(full)
     }
 
@@ -248,7 +340,11 @@ impl Parser<'_> {
         if !self.eat_command("rangle") {
             return Err(self.unexpected());
         }
-        Ok(Value::Group { open: '⟨', close: '⟩', items })
+        Ok(Value::Group {
+            open: '⟨',
+            close: '⟩',
+            items,
+        })
     }
 
     fn currency(&mut self, name: &str) -> Parsed<Value> {
@@ -261,7 +357,10 @@ impl Parser<'_> {
         let value = self.deeper(Self::power)?;
         match value {
             Value::Scalar(scalar) if !matches!(scalar.mark, Mark::Percent | Mark::Degrees) => {
-                Ok(Value::Scalar(Scalar { mark: Mark::Currency(sign), ..scalar }))
+                Ok(Value::Scalar(Scalar {
+                    mark: Mark::Currency(sign),
+                    ..scalar
+                }))
             }
             _ => Err(Failure::Unreadable),
         }
@@ -338,20 +437,33 @@ impl Parser<'_> {
         let [Some((index, Some(first))), Some((last, None))] = bounds else {
             return Err(Failure::Unsupported);
         };
-        let whole = |id: Id| self.bench.pool.as_rational(id).and_then(crate::number::exact::small_integer);
-        if let (Some(from), Some(to)) = (whole(first), whole(last)) {
-            if to.saturating_sub(from) < crate::limits::SERIES_TERMS_MAX {
-                return self.written_out(name, (index, from, to), body);
-            }
+        let whole = |id: Id| {
+            self.bench
+                .pool
+                .as_rational(id)
+                .and_then(crate::number::exact::small_integer)
+        };
+        if let (Some(from), Some(to)) = (whole(first), whole(last))
+            && to.saturating_sub(from) < crate::limits::SERIES_TERMS_MAX
+        {
+            return self.written_out(name, (index, from, to), body);
         }
         // The bound variable is renamed, so that its name does not matter.
         let bound = self.pool().variable("bound index")?;
         let body = self.pool().substitute(body, &[(index, bound)])?;
         let name = self.pool().intern_name(name);
-        Ok(Value::scalar(self.pool().insert(Node::Call(name, vec![body, first, last]))?))
+        Ok(Value::scalar(
+            self.pool()
+                .insert(Node::Call(name, vec![body, first, last]))?,
+        ))
     }
 
-    fn written_out(&mut self, name: &str, (index, from, to): (Id, i64, i64), body: Id) -> Parsed<Value> {
+    fn written_out(
+        &mut self,
+        name: &str,
+        (index, from, to): (Id, i64, i64),
+        body: Id,
+    ) -> Parsed<Value> {
         let mut total = self.pool().integer(if name == "sum" { 0 } else { 1 })?;
         for step in from..=to {
             self.bench.fuel.spend(20)?;

@@ -1,10 +1,14 @@
 //! Sums, products, signs, powers.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a parser names the tokens that it takes; all others fail alike"
+)]
 
 use super::algebra::{Operation, combine, negate};
 use super::{Failure, Parsed, Parser};
 use crate::expression::{Id, Node};
 use crate::lex::{Kind, OPEN_BRACE};
-use crate::value::{Scalar, Value};
+use crate::value::Value;
 
 impl Parser<'_> {
     /// Terms joined by plus, minus and plus-minus.
@@ -33,7 +37,11 @@ impl Parser<'_> {
     fn plus_minus(&mut self, value: Value, upper: bool) -> Parsed<Value> {
         let sign = Value::scalar(self.pool().insert(Node::PlusMinus)?);
         let signed = combine(self.bench, Operation::Multiply, sign, value)?;
-        if upper { Ok(signed) } else { negate(self.bench, signed) }
+        if upper {
+            Ok(signed)
+        } else {
+            negate(self.bench, signed)
+        }
     }
 
     /// Factors, from left to right; a missing operator is a product.
@@ -81,7 +89,10 @@ impl Parser<'_> {
             Some(Kind::Letters(_) | Kind::Begin(_)) => true,
             Some(Kind::Digits(_)) => {
                 // `2 3` is no product, `x2` and `\pi 2` are.
-                let before = self.position.checked_sub(1).and_then(|at| self.tokens.get(at));
+                let before = self
+                    .position
+                    .checked_sub(1)
+                    .and_then(|at| self.tokens.get(at));
                 !matches!(before.map(|token| &token.kind), Some(Kind::Digits(_)))
             }
             Some(Kind::Mark(mark)) => match mark {
@@ -130,7 +141,11 @@ impl Parser<'_> {
             self.advance();
         }
         let value = self.deeper(Self::leading_product)?;
-        let value = if negative { negate(self.bench, value)? } else { value };
+        let value = if negative {
+            negate(self.bench, value)?
+        } else {
+            value
+        };
         match plus_minus {
             Some(upper) => self.plus_minus(value, upper),
             None => Ok(value),
@@ -184,18 +199,29 @@ impl Parser<'_> {
             Some(Kind::Digits(_)) => self.number_token()?,
             _ => self.atom()?,
         };
-        let value = if self.at_mark('^') { self.deeper(|parser| parser.raised(value))? } else { value };
-        let value = if negative { negate(self.bench, value)? } else { value };
+        let value = if self.at_mark('^') {
+            self.deeper(|parser| parser.raised(value))?
+        } else {
+            value
+        };
+        let value = if negative {
+            negate(self.bench, value)?
+        } else {
+            value
+        };
         self.as_expression(value)
     }
 
     /// A number of one token only: no grouping, no mixed fraction.
     fn number_token(&mut self) -> Parsed<Value> {
-        let Some(Kind::Digits(digits)) = self.peek() else { return Err(self.unexpected()) };
+        let Some(Kind::Digits(digits)) = self.peek() else {
+            return Err(self.unexpected());
+        };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits.as_str(), ""));
         let text = format!("{whole}{fraction}");
         let decimals = fraction.len();
-        let mantissa = dashu_int::UBig::from_str_radix(&text, 10).map_err(|_| Failure::Unreadable)?;
+        let mantissa =
+            dashu_int::UBig::from_str_radix(&text, 10).map_err(|_| Failure::Unreadable)?;
         let scale = dashu_int::UBig::from(10u8).pow(decimals.min(4096));
         let value = dashu_ratio::RBig::from_parts(dashu_int::IBig::from(mantissa), scale);
         self.advance();
@@ -220,10 +246,5 @@ impl Parser<'_> {
         self.brackets -= 1;
         (self.bars, self.bar_divides) = (bars, divides);
         result
-    }
-
-    /// A scalar of the pool, exact and unmarked.
-    pub(super) fn scalar_of(&mut self, id: Id) -> Value {
-        Value::Scalar(Scalar::exact(id))
     }
 }

@@ -1,5 +1,9 @@
 //! Runs of letters outside text commands: function names, words of a plain answer,
 //! units behind numbers, or a product of one-letter variables.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a parser names the tokens that it takes; all others fail alike"
+)]
 
 use crate::lex::{Kind, Token};
 use crate::parse::words;
@@ -10,25 +14,29 @@ const NAMES: &[&str] = &[
     "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "arcsin", "arccos",
     "arctan", "arccot", "arcsec", "arccsc", "asin", "acos", "atan", "ln", "log", "lg", "exp",
     "sqrt", "cbrt", "abs", "floor", "ceil", "max", "min", "gcd", "lcm", "pi", "infty", "theta",
-    "alpha", "beta", "gamma", "lambda", "phi", "binom", "mod", "det", "arsinh", "arcosh",
-    "artanh", "arcsinh", "arccosh", "arctanh", "sgn", "oo", "frac", "cdot", "times", "sech",
-    "csch", "asinh", "acosh", "atanh", "cis",
+    "alpha", "beta", "gamma", "lambda", "phi", "binom", "mod", "det", "arsinh", "arcosh", "artanh",
+    "arcsinh", "arccosh", "arctanh", "sgn", "oo", "frac", "cdot", "times", "sech", "csch", "asinh",
+    "acosh", "atanh", "cis",
 ];
 
 /// Short words that are never a product of variables.
 const SHORT_WORDS: &[&str] = &[
     "and", "or", "yes", "no", "not", "the", "is", "are", "odd", "DNE", "for", "all", "any", "if",
-    "of", "to", "one", "two", "six", "ten", "red", "men", "day", "per", "NO", "YES", "a.m",
-    "am", "pm", "AM", "PM", "sum", "none", "None", "th", "st", "nd", "rd", "inf", "he", "she",
-    "it", "we", "at", "by", "boy", "nil", "NOT", "But", "but", "The", "Yes", "No", "Odd", "on",
-    "us", "Tom", "Bob", "Sam", "Amy", "Joe", "sec", "pts", "pt",
+    "of", "to", "one", "two", "six", "ten", "red", "men", "day", "per", "NO", "YES", "a.m", "am",
+    "pm", "AM", "PM", "sum", "none", "None", "th", "st", "nd", "rd", "inf", "he", "she", "it",
+    "we", "at", "by", "boy", "nil", "NOT", "But", "but", "The", "Yes", "No", "Odd", "on", "us",
+    "Tom", "Bob", "Sam", "Amy", "Joe", "sec", "pts", "pt",
 ];
 
 /// Replaces runs of letters by single letters, commands and words.
 pub(crate) fn resolve(tokens: Vec<Token>) -> Vec<Token> {
     let mut resolved: Vec<Token> = Vec::with_capacity(tokens.len());
     let count = tokens.len();
-    let wordy = tokens.iter().filter(|token| is_long_word(&token.kind)).count() >= 2;
+    let wordy = tokens
+        .iter()
+        .filter(|token| is_long_word(&token.kind))
+        .count()
+        >= 2;
     for (index, token) in tokens.into_iter().enumerate() {
         let Kind::Letters(run) = &token.kind else {
             resolved.push(token);
@@ -39,20 +47,25 @@ pub(crate) fn resolve(tokens: Vec<Token>) -> Vec<Token> {
             Some(Kind::Digits(_) | Kind::Mark('}' | ')'))
         );
         let after_unit = resolved.len() >= 2
-            && matches!(resolved.last().map(|token| &token.kind), Some(Kind::Mark('/')))
+            && matches!(
+                resolved.last().map(|token| &token.kind),
+                Some(Kind::Mark('/'))
+            )
             && matches!(resolved[resolved.len() - 2].kind, Kind::Word(_));
         let last = index + 1 == count;
         if run.chars().count() == 1 {
             let lone_unit = token.spaced && after_number && last && is_lone_unit(run);
             let denominator = after_unit && Unit::named(run).is_some();
-            let kind = if lone_unit || denominator {
-                Kind::Word(run.clone())
-            } else if wordy && token.spaced && (run == "a" || run == "I") {
+            let article = wordy && token.spaced && (run == "a" || run == "I");
+            let kind = if lone_unit || denominator || article {
                 Kind::Word(run.clone())
             } else {
                 token.kind
             };
-            resolved.push(Token { kind, spaced: token.spaced });
+            resolved.push(Token {
+                kind,
+                spaced: token.spaced,
+            });
             continue;
         }
         let as_unit = after_number || after_unit;
@@ -76,7 +89,10 @@ fn is_lone_unit(run: &str) -> bool {
 fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) {
     let length = run.chars().count();
     if NAMES.contains(&run) {
-        resolved.push(Token { kind: Kind::Command(run.to_owned()), spaced });
+        resolved.push(Token {
+            kind: Kind::Command(run.to_owned()),
+            spaced,
+        });
         return;
     }
     let upper = run.chars().all(|letter| letter.is_ascii_uppercase());
@@ -85,7 +101,10 @@ fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) 
         || (as_unit && Unit::is_plain(run))
         || !run.is_ascii();
     if is_word {
-        resolved.push(Token { kind: Kind::Word(run.to_owned()), spaced });
+        resolved.push(Token {
+            kind: Kind::Word(run.to_owned()),
+            spaced,
+        });
         return;
     }
     let prefix = NAMES
@@ -93,7 +112,10 @@ fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) 
         .filter(|name| run.starts_with(**name) && name.len() + 2 >= length)
         .max_by_key(|name| name.len());
     if let Some(name) = prefix {
-        resolved.push(Token { kind: Kind::Command((*name).to_owned()), spaced });
+        resolved.push(Token {
+            kind: Kind::Command((*name).to_owned()),
+            spaced,
+        });
         push_letters(&run[name.len()..], false, resolved);
         return;
     }
@@ -101,13 +123,19 @@ fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) 
         push_letters(run, spaced, resolved);
         return;
     }
-    resolved.push(Token { kind: Kind::Word(run.to_owned()), spaced });
+    resolved.push(Token {
+        kind: Kind::Word(run.to_owned()),
+        spaced,
+    });
 }
 
 fn push_letters(run: &str, spaced: bool, resolved: &mut Vec<Token>) {
     for (index, letter) in run.chars().enumerate() {
         let kind = Kind::Letters(letter.to_string());
-        resolved.push(Token { kind, spaced: spaced && index == 0 });
+        resolved.push(Token {
+            kind,
+            spaced: spaced && index == 0,
+        });
     }
 }
 
@@ -117,7 +145,10 @@ mod tests {
     use crate::lex::lex;
 
     fn kinds(text: &str) -> Vec<Kind> {
-        resolve(lex(text).unwrap()).into_iter().map(|token| token.kind).collect()
+        resolve(lex(text).unwrap())
+            .into_iter()
+            .map(|token| token.kind)
+            .collect()
     }
 
     #[test]

@@ -93,7 +93,10 @@ impl Parser<'_> {
         if items.len() == 1 {
             return items.pop().ok_or(Failure::Unreadable);
         }
-        Ok(Value::List { joint: Joint::And, items })
+        Ok(Value::List {
+            joint: Joint::And,
+            items,
+        })
     }
 
     fn aligned_relation(&mut self) -> Parsed<Value> {
@@ -117,7 +120,9 @@ impl Parser<'_> {
                     continue;
                 }
                 let minor = minors[subset & !(1 << column)];
-                let product = self.pool().product(entries[row * columns + column], minor)?;
+                let product = self
+                    .pool()
+                    .product(entries[row * columns + column], minor)?;
                 total = if later % 2 == 0 {
                     self.pool().sum(total, product)?
                 } else {
@@ -128,6 +133,6 @@ impl Parser<'_> {
             minors[subset] = total;
         }
         let last = minors.pop().unwrap_or(zero);
-        Ok(self.scalar_of(last))
+        Ok(Value::scalar(last))
     }
 }

@@ -19,20 +19,27 @@ impl Parser<'_> {
         if let Some(value) = self.based_digits()? {
             return Ok(value);
         }
-        let Some(Kind::Digits(first)) = self.peek() else { return Err(self.unexpected()) };
+        let Some(Kind::Digits(first)) = self.peek() else {
+            return Err(self.unexpected());
+        };
         let mut digits = first.clone();
         self.advance();
         let grouped = self.grouped_digits(&mut digits);
         let literal = self.literal(&digits)?;
-        if !digits.contains('.') {
-            if let Some(fraction) = self.mixed_fraction(grouped)? {
-                let value = exact::add(&literal.0, &fraction).ok_or(Failure::Exhausted)?;
-                return Ok(Value::scalar(self.pool().rational(value)?));
-            }
+        if !digits.contains('.')
+            && let Some(fraction) = self.mixed_fraction(grouped)?
+        {
+            let value = exact::add(&literal.0, &fraction).ok_or(Failure::Exhausted)?;
+            return Ok(Value::scalar(self.pool().rational(value)?));
         }
         let (value, shape) = self.scaled_by_ten(literal)?;
         let id = self.pool().rational(value)?;
-        Ok(Value::Scalar(Scalar { id, shape, mark: Mark::None, reducible: false }))
+        Ok(Value::Scalar(Scalar {
+            id,
+            shape,
+            mark: Mark::None,
+            reducible: false,
+        }))
     }
 
     /// Appends groups of three digits, or decimals behind a comma.
@@ -41,10 +48,15 @@ impl Parser<'_> {
         let thousands_allowed = self.reading.comma == Comma::Thousands && self.brackets == 0;
         while digits.len() <= DIGITS_MAX {
             let by_mark = self.peek() == Some(&Kind::GroupComma)
-                || (thousands_allowed && self.at_mark(',') && !self.is_spaced_at(0) && !self.is_spaced_at(1));
+                || (thousands_allowed
+                    && self.at_mark(',')
+                    && !self.is_spaced_at(0)
+                    && !self.is_spaced_at(1));
             let by_space = matches!(self.peek(), Some(Kind::Digits(_))) && self.is_spaced_at(0);
             let ahead = usize::from(by_mark);
-            let Some(Kind::Digits(next)) = self.peek_at(ahead) else { break };
+            let Some(Kind::Digits(next)) = self.peek_at(ahead) else {
+                break;
+            };
             let next = next.clone();
             let whole = next.split('.').next().unwrap_or("");
             let fits = whole.len() == 3 && start <= 3 && !digits.contains('.');
@@ -57,13 +69,14 @@ impl Parser<'_> {
         }
         if digits.len() == start && self.reading.comma == Comma::Decimal && self.brackets == 0 {
             let tight = self.at_mark(',') && !self.is_spaced_at(0) && !self.is_spaced_at(1);
-            if let (true, Some(Kind::Digits(next))) = (tight, self.peek_at(1)) {
-                if !next.contains('.') && !digits.contains('.') {
-                    let decimals = next.clone();
-                    self.position += 2;
-                    digits.push('.');
-                    digits.push_str(&decimals);
-                }
+            if let (true, Some(Kind::Digits(next))) = (tight, self.peek_at(1))
+                && !next.contains('.')
+                && !digits.contains('.')
+            {
+                let decimals = next.clone();
+                self.position += 2;
+                digits.push('.');
+                digits.push_str(&decimals);
             }
         }
         digits.len() > start
@@ -114,7 +127,11 @@ impl Parser<'_> {
             self.position += open + 1;
             return Ok(Some(digits));
         }
-        match (self.mark_at(open, '{'), self.peek_at(open + 1), self.mark_at(open + 2, '}')) {
+        match (
+            self.mark_at(open, '{'),
+            self.peek_at(open + 1),
+            self.mark_at(open + 2, '}'),
+        ) {
             (true, Some(Kind::Digits(digits)), true) => {
                 let digits = digits.clone();
                 self.position += open + 3;
@@ -129,14 +146,19 @@ impl Parser<'_> {
         if grouped {
             return Ok(None);
         }
-        let is_fraction = ["frac", "dfrac", "tfrac", "cfrac"].iter().any(|name| self.at_command(name));
+        let is_fraction = ["frac", "dfrac", "tfrac", "cfrac"]
+            .iter()
+            .any(|name| self.at_command(name));
         if is_fraction {
             return self.attempt(|parser| {
                 parser.advance();
                 if let Some(Kind::Digits(digits)) = parser.peek() {
                     // `\frac12` arrives as one literal of two digits.
-                    let mut parts = digits.bytes().map(|digit| u64::from(digit.wrapping_sub(b'0')));
-                    if let (2, Some(top), Some(bottom)) = (digits.len(), parts.next(), parts.next()) {
+                    let mut parts = digits
+                        .bytes()
+                        .map(|digit| u64::from(digit.wrapping_sub(b'0')));
+                    if let (2, Some(top), Some(bottom)) = (digits.len(), parts.next(), parts.next())
+                    {
                         parser.advance();
                         return proper_fraction(UBig::from(top), UBig::from(bottom));
                     }
@@ -146,7 +168,10 @@ impl Parser<'_> {
                 proper_fraction(top, bottom)
             });
         }
-        if matches!(self.peek(), Some(Kind::Digits(_))) && self.is_spaced_at(0) && self.mark_at(1, '/') {
+        if matches!(self.peek(), Some(Kind::Digits(_)))
+            && self.is_spaced_at(0)
+            && self.mark_at(1, '/')
+        {
             return self.attempt(|parser| {
                 let top = parser.literal_integer()?;
                 parser.expect_mark('/')?;
@@ -158,7 +183,9 @@ impl Parser<'_> {
     }
 
     fn literal_integer(&mut self) -> Parsed<UBig> {
-        let Some(Kind::Digits(digits)) = self.peek() else { return Err(self.unexpected()) };
+        let Some(Kind::Digits(digits)) = self.peek() else {
+            return Err(self.unexpected());
+        };
         if digits.contains('.') || digits.len() > 18 {
             return Err(Failure::Unreadable);
         }
@@ -183,22 +210,29 @@ impl Parser<'_> {
     /// `\times 10^{3}` and `e3` behind a decimal keep it a decimal.
     fn scaled_by_ten(&mut self, (value, shape): (RBig, Shape)) -> Parsed<(RBig, Shape)> {
         let unscaled = (value, shape);
-        let Some(exponent) = self.power_of_ten()? else { return Ok(unscaled) };
+        let Some(exponent) = self.power_of_ten()? else {
+            return Ok(unscaled);
+        };
         let (value, shape) = unscaled;
         let ten = exact::integer(10);
         let factor = exact::power(&ten, &IBig::from(exponent)).ok_or(Failure::Exhausted)?;
         let scaled = exact::mul(&value, &factor).ok_or(Failure::Exhausted)?;
         let shape = match shape {
-            Shape::Decimal { decimals, significant } => {
-                Shape::Decimal { decimals: decimals - exponent, significant }
-            }
+            Shape::Decimal {
+                decimals,
+                significant,
+            } => Shape::Decimal {
+                decimals: decimals - exponent,
+                significant,
+            },
             Shape::Exact => Shape::Exact,
         };
         Ok((scaled, shape))
     }
 
     fn power_of_ten(&mut self) -> Parsed<Option<i64>> {
-        let letter = matches!(self.peek(), Some(Kind::Letters(letter)) if letter == "e" || letter == "E");
+        let letter =
+            matches!(self.peek(), Some(Kind::Letters(letter)) if letter == "e" || letter == "E");
         if letter && !self.is_spaced_at(0) {
             let signed = self.mark_at(1, '-') || self.mark_at(1, '+');
             let at = 1 + usize::from(signed);
@@ -227,7 +261,9 @@ impl Parser<'_> {
     }
 
     fn exponent_digits(&mut self, negative: bool) -> Parsed<i64> {
-        let Some(Kind::Digits(digits)) = self.peek() else { return Err(self.unexpected()) };
+        let Some(Kind::Digits(digits)) = self.peek() else {
+            return Err(self.unexpected());
+        };
         let value = digits.parse::<i64>().map_err(|_| Failure::Unreadable)?;
         self.advance();
         if value > i64::try_from(DIGITS_MAX).unwrap_or(i64::MAX) {
@@ -255,7 +291,8 @@ impl Parser<'_> {
         }
         // A lone letter with an index is a variable; several digits from A to F are not.
         let lettered = !digits.contains(|digit: char| digit.is_ascii_digit());
-        if lettered && !(digits.len() > 1 && digits.chars().all(|digit| digit.is_ascii_hexdigit())) {
+        if lettered && !(digits.len() > 1 && digits.chars().all(|digit| digit.is_ascii_hexdigit()))
+        {
             return Ok(None);
         }
         self.attempt(|parser| {
@@ -266,7 +303,9 @@ impl Parser<'_> {
                     parser.advance();
                     u64::try_from(base).map_err(|_| Failure::Unreadable)?
                 }
-                None => u64::try_from(parser.literal_integer()?).map_err(|_| Failure::Unreadable)?,
+                None => {
+                    u64::try_from(parser.literal_integer()?).map_err(|_| Failure::Unreadable)?
+                }
             };
             if braced {
                 parser.expect_mark('}')?;
@@ -279,11 +318,16 @@ impl Parser<'_> {
 pub(super) fn based(digits: &str, base: u64) -> Parsed<Value> {
     let base = u32::try_from(base).map_err(|_| Failure::Unreadable)?;
     let fits = (2..=36).contains(&base)
-        && digits.chars().all(|digit| digit == '.' || digit.is_digit(base));
+        && digits
+            .chars()
+            .all(|digit| digit == '.' || digit.is_digit(base));
     if !fits {
         return Err(Failure::Unreadable);
     }
-    Ok(Value::Based { digits: digits.to_uppercase(), base })
+    Ok(Value::Based {
+        digits: digits.to_uppercase(),
+        base,
+    })
 }
 
 fn proper_fraction(top: UBig, bottom: UBig) -> Parsed<RBig> {

@@ -43,7 +43,9 @@ impl Parser<'_> {
         let mut found = None;
         loop {
             let joint = match self.peek() {
-                Some(Kind::Mark(',' | ';') | Kind::Gap | Kind::Row | Kind::GroupComma) => Joint::Comma,
+                Some(Kind::Mark(',' | ';') | Kind::Gap | Kind::Row | Kind::GroupComma) => {
+                    Joint::Comma
+                }
                 Some(Kind::Word(word)) => match word.to_lowercase().as_str() {
                     "and" => Joint::And,
                     "or" => Joint::Or,
@@ -86,7 +88,10 @@ impl Parser<'_> {
         if rest.is_empty() {
             return Ok(first);
         }
-        Ok(Value::Chain { first: Box::new(first), rest })
+        Ok(Value::Chain {
+            first: Box::new(first),
+            rest,
+        })
     }
 
     fn relation_sign(&mut self) -> Option<Relation> {
@@ -114,7 +119,12 @@ impl Parser<'_> {
                 self.advance();
                 return self.relation_sign();
             }
-            Kind::Word(word) if word == "in" && matches!(self.peek_at(1), Some(Kind::Mark(_) | Kind::Command(_))) => Relation::In,
+            Kind::Word(word)
+                if word == "in"
+                    && matches!(self.peek_at(1), Some(Kind::Mark(_) | Kind::Command(_))) =>
+            {
+                Relation::In
+            }
             Kind::Command(name) => command_relation(name)?,
             Kind::Mark(_)
             | Kind::Word(_)
@@ -155,12 +165,18 @@ impl Parser<'_> {
                 Some(Kind::Letters(letter)) if letter == "U" && is_set_like(&left) => {
                     SetOperation::Union
                 }
-                Some(Kind::Mark('-')) if matches!(left, Value::Named(_)) => SetOperation::Difference,
+                Some(Kind::Mark('-')) if matches!(left, Value::Named(_)) => {
+                    SetOperation::Difference
+                }
                 _ => return Ok(left),
             };
             self.advance();
             let right = self.ratio()?;
-            left = Value::SetOperation { operation, left: Box::new(left), right: Box::new(right) };
+            left = Value::SetOperation {
+                operation,
+                left: Box::new(left),
+                right: Box::new(right),
+            };
         }
     }
 
@@ -190,9 +206,19 @@ impl Parser<'_> {
         let mut parts = [0_u32; 3];
         let mut count = 0;
         loop {
-            let Some(Kind::Digits(digits)) = self.peek() else { return Err(Failure::Unreadable) };
-            let wide = if count == 0 { digits.len() <= 2 } else { digits.len() == 2 };
-            let value = digits.parse::<u32>().ok().filter(|_| wide).ok_or(Failure::Unreadable)?;
+            let Some(Kind::Digits(digits)) = self.peek() else {
+                return Err(Failure::Unreadable);
+            };
+            let wide = if count == 0 {
+                digits.len() <= 2
+            } else {
+                digits.len() == 2
+            };
+            let value = digits
+                .parse::<u32>()
+                .ok()
+                .filter(|_| wide)
+                .ok_or(Failure::Unreadable)?;
             parts[count] = value;
             count += 1;
             self.advance();
@@ -202,7 +228,12 @@ impl Parser<'_> {
             self.advance();
         }
         let [hours, minutes, seconds] = parts;
-        if count < 2 || hours > 24 || minutes > 59 || seconds > 59 || self.starts_factor() && self.half_day().is_none() {
+        if count < 2
+            || hours > 24
+            || minutes > 59
+            || seconds > 59
+            || self.starts_factor() && self.half_day().is_none()
+        {
             return Err(Failure::Unreadable);
         }
         if let Some(afternoon) = self.half_day() {
@@ -211,7 +242,10 @@ impl Parser<'_> {
             }
             parts[0] = hours % 12 + if afternoon { 12 } else { 0 };
         }
-        if matches!(self.peek(), Some(Kind::Mark('/' | '^' | '+' | '-' | '*' | ':'))) {
+        if matches!(
+            self.peek(),
+            Some(Kind::Mark('/' | '^' | '+' | '-' | '*' | ':'))
+        ) {
             return Err(Failure::Unreadable);
         }
         Ok(Value::Time(parts))
@@ -238,7 +272,10 @@ impl Parser<'_> {
 fn is_set_like(value: &Value) -> bool {
     matches!(
         value,
-        Value::Group { .. } | Value::Set(_) | Value::SetOperation { .. } | Value::Named(NamedSet::Reals)
+        Value::Group { .. }
+            | Value::Set(_)
+            | Value::SetOperation { .. }
+            | Value::Named(NamedSet::Reals)
     )
 }
 

@@ -1,5 +1,9 @@
 //! What stands behind an expression: factorials, percent and degree signs, primes,
 //! units, currencies, counted things.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a parser names the tokens that it takes; all others fail alike"
+)]
 
 use super::algebra::{Operation, combine};
 use super::{Parsed, Parser, words};
@@ -21,8 +25,11 @@ impl Parser<'_> {
                     if double {
                         self.advance();
                     }
-                    let function =
-                        if double { Function::DoubleFactorial } else { Function::Factorial };
+                    let function = if double {
+                        Function::DoubleFactorial
+                    } else {
+                        Function::Factorial
+                    };
                     let id = self.as_expression(value)?;
                     value = Value::scalar(self.pool().apply(function, id)?);
                 }
@@ -51,7 +58,10 @@ impl Parser<'_> {
             }
             other => {
                 let id = self.as_expression(other)?;
-                Ok(Value::Scalar(Scalar { mark, ..Scalar::exact(id) }))
+                Ok(Value::Scalar(Scalar {
+                    mark,
+                    ..Scalar::exact(id)
+                }))
             }
         }
     }
@@ -61,7 +71,11 @@ impl Parser<'_> {
         let open = usize::from(self.at_mark('{'));
         let close = |parser: &mut Self, length: usize| {
             parser.position += length + open;
-            if open == 1 { parser.expect_mark('}') } else { Ok(()) }
+            if open == 1 {
+                parser.expect_mark('}')
+            } else {
+                Ok(())
+            }
         };
         match self.peek_at(open) {
             Some(Kind::Command(name)) if name == "circ" || name == "degree" => {
@@ -69,7 +83,9 @@ impl Parser<'_> {
                 // `^\circ C` and `^\circ F` are temperatures.
                 let scale = match self.peek() {
                     Some(Kind::Letters(letter) | Kind::Word(letter)) if letter == "C" => "celsius",
-                    Some(Kind::Letters(letter) | Kind::Word(letter)) if letter == "F" => "fahrenheit",
+                    Some(Kind::Letters(letter) | Kind::Word(letter)) if letter == "F" => {
+                        "fahrenheit"
+                    }
                     _ => return self.marked(base.clone(), Mark::Degrees).map(Some),
                 };
                 self.advance();
@@ -90,7 +106,9 @@ impl Parser<'_> {
 
     /// Words behind a number: a unit, a currency, a multiplier or a label.
     pub(super) fn measured(&mut self, value: Value) -> Parsed<Value> {
-        let Value::Scalar(mut scalar) = value else { return Ok(value) };
+        let Value::Scalar(mut scalar) = value else {
+            return Ok(value);
+        };
         if scalar.mark != Mark::None || !self.bench.pool.is_constant(scalar.id) {
             return Ok(Value::Scalar(scalar));
         }
@@ -103,11 +121,20 @@ impl Parser<'_> {
             if word == "base" && matches!(self.peek_at(1), Some(Kind::Digits(_))) {
                 return self.written_base(Value::Scalar(scalar));
             }
-            let Some(factor) = words::multiplier(&word) else { break };
+            let Some(factor) = words::multiplier(&word) else {
+                break;
+            };
             self.advance();
             let factor = Value::scalar(self.pool().integer(factor)?);
-            let product = combine(self.bench, Operation::Multiply, Value::Scalar(scalar), factor)?;
-            let Value::Scalar(next) = product else { return Ok(product) };
+            let product = combine(
+                self.bench,
+                Operation::Multiply,
+                Value::Scalar(scalar),
+                factor,
+            )?;
+            let Value::Scalar(next) = product else {
+                return Ok(product);
+            };
             scalar = next;
         }
         if let Some(mark) = self.mark_words()? {
@@ -117,16 +144,22 @@ impl Parser<'_> {
     }
 
     fn written_base(&mut self, value: Value) -> Parsed<Value> {
-        let Value::Scalar(scalar) = &value else { return Ok(value) };
+        let Value::Scalar(scalar) = &value else {
+            return Ok(value);
+        };
         let digits = self.bench.pool.show(scalar.id);
-        let Some(Kind::Digits(base)) = self.peek_at(1) else { return Ok(value) };
+        let Some(Kind::Digits(base)) = self.peek_at(1) else {
+            return Ok(value);
+        };
         let base = base.parse().unwrap_or(0);
         self.position += 2;
         super::number::based(&digits, base)
     }
 
     fn mark_words(&mut self) -> Parsed<Option<Mark>> {
-        let Some(word) = self.word() else { return Ok(None) };
+        let Some(word) = self.word() else {
+            return Ok(None);
+        };
         let word = word.to_owned();
         let mark = match word.to_lowercase().as_str() {
             "percent" | "pct" => Some(Mark::Percent),
@@ -148,15 +181,20 @@ impl Parser<'_> {
 
     /// `degrees Celsius`.
     fn temperature(&mut self) -> Option<Mark> {
-        let unit = self.word().filter(|word| word.to_lowercase().ends_with('s') || word.to_lowercase().ends_with('t'))?;
-        let unit = Unit::named(unit).filter(|unit| matches!(unit.name(), "Celsius" | "Fahrenheit"))?;
+        let unit = self.word().filter(|word| {
+            word.to_lowercase().ends_with('s') || word.to_lowercase().ends_with('t')
+        })?;
+        let unit =
+            Unit::named(unit).filter(|unit| matches!(unit.name(), "Celsius" | "Fahrenheit"))?;
         self.advance();
         Some(Mark::Unit(unit))
     }
 
     /// `cm^2`, `m/s`, `square feet`, `miles per hour`.
     fn unit_product(&mut self) -> Parsed<Option<Unit>> {
-        let Some(mut product) = self.unit_power(1) else { return Ok(None) };
+        let Some(mut product) = self.unit_power(1) else {
+            return Ok(None);
+        };
         loop {
             let divides = self.at_mark('/') || self.word() == Some("per");
             let joins = self.at_command("cdot") || self.at_mark('*');
@@ -181,7 +219,9 @@ impl Parser<'_> {
             _ => 1,
         };
         if prefix > 1 {
-            let Some(Kind::Word(next)) = self.peek_at(1) else { return None };
+            let Some(Kind::Word(next)) = self.peek_at(1) else {
+                return None;
+            };
             if matches!(next.as_str(), "units" | "unit") {
                 return None;
             }
@@ -207,8 +247,12 @@ impl Parser<'_> {
         let open = usize::from(self.mark_at(1, '{'));
         let minus = usize::from(self.mark_at(1 + open, '-'));
         let at = 1 + open + minus;
-        let Some(Kind::Digits(digits)) = self.peek_at(at) else { return 1 };
-        let Some(value) = digits.parse::<i8>().ok().filter(|value| *value <= 9) else { return 1 };
+        let Some(Kind::Digits(digits)) = self.peek_at(at) else {
+            return 1;
+        };
+        let Some(value) = digits.parse::<i8>().ok().filter(|value| *value <= 9) else {
+            return 1;
+        };
         if open == 1 && !self.mark_at(at + 1, '}') {
             return 1;
         }
@@ -233,15 +277,24 @@ impl Parser<'_> {
             label.push(lower);
             self.advance();
         }
-        label.retain(|word| !matches!(word.as_str(), "of" | "the" | "a" | "an" | "total" | "in" | "square"));
+        label.retain(|word| {
+            !matches!(
+                word.as_str(),
+                "of" | "the" | "a" | "an" | "total" | "in" | "square"
+            )
+        });
         let joined = label.join(" ");
-        (!joined.is_empty()).then(|| Mark::Label(singular(&joined)))
+        (!joined.is_empty())
+            .then(|| Mark::Label(singular(&joined)))
             .or_else(|| (self.position > start).then_some(Mark::None))
     }
 }
 
 fn singular(label: &str) -> String {
-    match label.strip_suffix("es").filter(|stem| stem.ends_with("sh") || stem.ends_with("ch") || stem.ends_with('x')) {
+    match label
+        .strip_suffix("es")
+        .filter(|stem| stem.ends_with("sh") || stem.ends_with("ch") || stem.ends_with('x'))
+    {
         Some(stem) => stem.to_owned(),
         None => label.strip_suffix('s').unwrap_or(label).to_owned(),
     }

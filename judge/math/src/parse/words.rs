@@ -5,15 +5,37 @@ use crate::value::{NamedSet, Value};
 /// The value of a number word up to one hundred, and of a few collectives.
 pub(crate) fn number(word: &str) -> Option<i64> {
     const SMALL: [&str; 20] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
         "nineteen",
     ];
-    const TENS: [&str; 8] =
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+    const TENS: [&str; 8] = [
+        "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+    ];
     let lower = word.to_lowercase();
     let small = SMALL.iter().position(|known| *known == lower);
-    let tens = || TENS.iter().position(|known| *known == lower).map(|index| (index + 2) * 10);
+    let tens = || {
+        TENS.iter()
+            .position(|known| *known == lower)
+            .map(|index| (index + 2) * 10)
+    };
     let index = small.or_else(tens)?;
     i64::try_from(index).ok()
 }
@@ -35,10 +57,38 @@ pub(crate) fn multiplier(word: &str) -> Option<i64> {
 pub(crate) fn is_hedge(word: &str) -> bool {
     matches!(
         word.to_lowercase().as_str(),
-        "or" | "not" | "maybe" | "perhaps" | "either" | "but" | "if" | "unless" | "possibly"
-            | "probably" | "except" | "wrong" | "incorrect" | "correct" | "answer" | "never"
-            | "no" | "else" | "likely" | "neither" | "nor" | "could" | "might" | "is" | "can"
-            | "would" | "ignore" | "verdict" | "between" | "than" | "least" | "most" | "approximately"
+        "or" | "not"
+            | "maybe"
+            | "perhaps"
+            | "either"
+            | "but"
+            | "if"
+            | "unless"
+            | "possibly"
+            | "probably"
+            | "except"
+            | "wrong"
+            | "incorrect"
+            | "correct"
+            | "answer"
+            | "never"
+            | "no"
+            | "else"
+            | "likely"
+            | "neither"
+            | "nor"
+            | "could"
+            | "might"
+            | "is"
+            | "can"
+            | "would"
+            | "ignore"
+            | "verdict"
+            | "between"
+            | "than"
+            | "least"
+            | "most"
+            | "approximately"
     )
 }
 
@@ -55,8 +105,20 @@ pub(crate) fn normalize(text: &str) -> String {
             }
             let layout = matches!(
                 name.as_str(),
-                "text" | "mbox" | "textbf" | "mathrm" | "mathbf" | "textit" | "left" | "right"
-                    | "quad" | "rm" | "bf" | "textrm" | "boxed" | "operatorname"
+                "text"
+                    | "mbox"
+                    | "textbf"
+                    | "mathrm"
+                    | "mathbf"
+                    | "textit"
+                    | "left"
+                    | "right"
+                    | "quad"
+                    | "rm"
+                    | "bf"
+                    | "textrm"
+                    | "boxed"
+                    | "operatorname"
             );
             if !layout {
                 plain.push_str(&name);
@@ -79,7 +141,17 @@ pub(crate) fn normalize(text: &str) -> String {
 /// A text without white space, layout and case: for notation that has no value here.
 pub(crate) fn tight(text: &str) -> String {
     let mut tight = text.to_lowercase();
-    for layout in ["\\left", "\\right", "\\text", "\\mathrm", "\\,", "\\!", "\\;", "\\displaystyle", "\\quad"] {
+    for layout in [
+        "\\left",
+        "\\right",
+        "\\text",
+        "\\mathrm",
+        "\\,",
+        "\\!",
+        "\\;",
+        "\\displaystyle",
+        "\\quad",
+    ] {
         tight = tight.replace(layout, "");
     }
     tight.retain(|character| !character.is_whitespace());
@@ -89,14 +161,26 @@ pub(crate) fn tight(text: &str) -> String {
 /// The answer behind an opening phrase.
 pub(crate) fn without_lead(text: &str) -> &str {
     const LEADS: [&str; 12] = [
-        "the final answer is", "the correct answer is", "the answer is", "final answer:",
-        "final answer is", "answer is", "answer:", "therefore", "thus", "hence", "so", "we get",
+        "the final answer is",
+        "the correct answer is",
+        "the answer is",
+        "final answer:",
+        "final answer is",
+        "answer is",
+        "answer:",
+        "therefore",
+        "thus",
+        "hence",
+        "so",
+        "we get",
     ];
     let mut rest = text;
     for _ in 0..3 {
         let lead = LEADS.iter().find(|lead| {
             let head = rest.get(..lead.len());
-            let next = rest.get(lead.len()..).and_then(|after| after.chars().next());
+            let next = rest
+                .get(lead.len()..)
+                .and_then(|after| after.chars().next());
             let ends = next.is_none_or(|next| !next.is_alphanumeric());
             head.is_some_and(|head| head.eq_ignore_ascii_case(lead)) && ends
         });
@@ -113,16 +197,39 @@ pub(crate) fn without_lead(text: &str) -> &str {
 /// What whole phrases stand for.
 pub(crate) fn phrase(normalized: &str) -> Option<Value> {
     let empty = [
-        "no solution", "no solutions", "no real solution", "no real solutions", "empty set",
-        "none", "no such values", "no such number", "no such numbers", "there are no solutions",
-        "there is no solution", "null set", "no roots", "no real roots", "no values", "no value",
-        "no integer solutions", "no such integers", "no solution exists",
+        "no solution",
+        "no solutions",
+        "no real solution",
+        "no real solutions",
+        "empty set",
+        "none",
+        "no such values",
+        "no such number",
+        "no such numbers",
+        "there are no solutions",
+        "there is no solution",
+        "null set",
+        "no roots",
+        "no real roots",
+        "no values",
+        "no value",
+        "no integer solutions",
+        "no such integers",
+        "no solution exists",
     ];
     if empty.contains(&normalized) {
         return Some(Value::Named(NamedSet::Empty));
     }
-    let reals = ["all real numbers", "all reals", "all real", "real numbers", "any real number",
-        "set of all real numbers", "every real number", "all real values"];
+    let reals = [
+        "all real numbers",
+        "all reals",
+        "all real",
+        "real numbers",
+        "any real number",
+        "set of all real numbers",
+        "every real number",
+        "all real values",
+    ];
     if reals.contains(&normalized) {
         return Some(Value::Named(NamedSet::Reals));
     }
@@ -135,15 +242,38 @@ pub(crate) fn phrase(normalized: &str) -> Option<Value> {
 /// Phrases of one meaning, as their first member.
 pub(crate) fn synonym(normalized: &str) -> &str {
     const GROUPS: &[&[&str]] = &[
-        &["does not exist", "dne", "doesnt exist", "limit does not exist", "undefined", "not defined"],
-        &["infinitely many", "infinitely many solutions", "infinite", "infinity",
-            "infinite number of solutions", "infinite solutions", "positive infinity"],
+        &[
+            "does not exist",
+            "dne",
+            "doesnt exist",
+            "limit does not exist",
+            "undefined",
+            "not defined",
+        ],
+        &[
+            "infinitely many",
+            "infinitely many solutions",
+            "infinite",
+            "infinity",
+            "infinite number of solutions",
+            "infinite solutions",
+            "positive infinity",
+        ],
         &["true", "t"],
         &["false", "f"],
-        &["cannot be determined", "not enough information", "can not be determined"],
+        &[
+            "cannot be determined",
+            "not enough information",
+            "can not be determined",
+        ],
         &["impossible", "not possible"],
-        &["sunday", "sun"], &["monday", "mon"], &["tuesday", "tue"], &["wednesday", "wed"],
-        &["thursday", "thu"], &["friday", "fri"], &["saturday", "sat"],
+        &["sunday", "sun"],
+        &["monday", "mon"],
+        &["tuesday", "tue"],
+        &["wednesday", "wed"],
+        &["thursday", "thu"],
+        &["friday", "fri"],
+        &["saturday", "sat"],
         &["diverges", "divergent", "diverge", "series diverges"],
         &["converges", "convergent", "converge", "series converges"],
     ];
