@@ -258,13 +258,18 @@ impl Comparison<'_> {
             return Ok(Finding::different(reason));
         }
         let mut unknown = false;
+        let linked = std::mem::replace(&mut self.linked, true);
         for (a, b) in left.iter().zip(right) {
             match self.values(a, b)?.verdict {
                 Verdict::Equal => {}
-                Verdict::Different => return Ok(Finding::different(reason)),
+                Verdict::Different => {
+                    self.linked = linked;
+                    return Ok(Finding::different(reason));
+                }
                 Verdict::Undecided => unknown = true,
             }
         }
+        self.linked = linked;
         Ok(if unknown {
             Finding::undecided(reason)
         } else {

@@ -8,6 +8,7 @@
 use dashu_ratio::RBig;
 
 use super::Comparison;
+use crate::parse::INTEGER_PARAMETER;
 use crate::expression::{Id, Name};
 use crate::fuel::Exhausted;
 use crate::reason::{Finding, Reason, Verdict};
@@ -31,7 +32,7 @@ impl Comparison<'_> {
     ) -> Result<Option<Finding>, Exhausted> {
         let relevant =
             !self.whole.is_empty() || (self.is_periodic(reference) && self.is_periodic(answer));
-        if !relevant {
+        if !relevant || self.linked {
             return Ok(None);
         }
         let left = self.family_list(reference)?;
@@ -65,7 +66,9 @@ impl Comparison<'_> {
                 return false;
             };
             let traits = self.bench.pool.traits(&[scalar.id]);
-            let angular = traits.has_pi || scalar.mark == crate::value::Mark::Degrees;
+            let residue =
+                traits.variables.iter().any(|name| self.bench.pool.name(*name) == INTEGER_PARAMETER);
+            let angular = residue || traits.has_pi || scalar.mark == crate::value::Mark::Degrees;
             let named = traits
                 .variables
                 .iter()
@@ -75,7 +78,7 @@ impl Comparison<'_> {
     }
 
     fn is_integer_name(&self, name: Name) -> bool {
-        self.whole.contains(&name) || matches!(self.bench.pool.name(name), "k" | "n" | "m" | "l")
+        self.whole.contains(&name) || matches!(self.bench.pool.name(name), "k" | "n" | "m" | "l" | INTEGER_PARAMETER)
     }
 
     fn family_list(&mut self, value: &Value) -> Result<Option<Vec<Family>>, Exhausted> {

@@ -15,7 +15,7 @@ mod solve;
 
 use std::collections::BTreeSet;
 
-use crate::expression::{Id, Name, Node};
+use crate::expression::{Function, Id, Name, Node};
 use crate::fuel::Exhausted;
 use crate::identity::Workbench;
 use crate::parse::words;
@@ -32,6 +32,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) policy: &'a Policy,
     /// Variables that either side declares to be integers.
     whole: BTreeSet<Name>,
+    /// Inside of tuples a parameter is shared by the entries: no families there.
+    linked: bool,
 }
 
 /// Compares two values as they were read.
@@ -45,26 +47,45 @@ pub(crate) fn compare(
         bench,
         policy,
         whole: BTreeSet::new(),
+        linked: false,
     };
     let reference = comparison.prepared(reference.clone())?;
+    let ours = std::mem::take(&mut comparison.whole);
     let answer = comparison.prepared(answer.clone())?;
+    let answer = comparison.same_parameter(&ours, answer)?;
+    comparison.whole.extend(ours);
     comparison.values(&reference, &answer)
 }
 
 impl Comparison<'_> {
+    /// The answer with its only declared parameter named as that of the reference.
+    fn same_parameter(&mut self, ours: &BTreeSet<Name>, answer: Value) -> Result<Value, Exhausted> {
+        let mut left = ours.iter();
+        let mut right = self.whole.iter();
+        let (Some(to), None, Some(from), None) = (left.next(), left.next(), right.next(), right.next())
+        else {
+            return Ok(answer);
+        };
+        let (from, to) = (Node::Variable(*from), Node::Variable(*to));
+        let pair = (self.bench.pool.insert(from)?, self.bench.pool.insert(to)?);
+        self.replaced(answer, pair)
+    }
+
     /// Plus-minus written out, conditions set aside, shared left sides dropped.
     fn prepared(&mut self, value: Value) -> Result<Value, Exhausted> {
         let value = self.without_conditions(value);
+        let value = self.family_of_builder(value);
         let (joint, items) = match value {
             Value::List { joint, items } => (joint, items),
             other => (Joint::Or, vec![other]),
         };
+        let mark = self.bench.pool.insert(Node::PlusMinus)?;
         let mut expanded = Vec::new();
         for item in items {
             if self.has_plus_minus(&item) {
                 for sign in [1, -1] {
                     let sign = self.bench.pool.integer(sign)?;
-                    expanded.push(self.with_sign(item.clone(), sign)?);
+                    expanded.push(self.replaced(item.clone(), (mark, sign))?);
                 }
             } else {
                 expanded.push(item);
@@ -126,31 +147,38 @@ impl Comparison<'_> {
         }
     }
 
-    fn with_sign(&mut self, value: Value, sign: Id) -> Result<Value, Exhausted> {
+    /// The value with one node replaced by another throughout.
+    fn replaced(&mut self, value: Value, pair: (Id, Id)) -> Result<Value, Exhausted> {
+        let each = |comparison: &mut Self, items: Vec<Value>| -> Result<Vec<Value>, Exhausted> {
+            items.into_iter().map(|item| comparison.replaced(item, pair)).collect()
+        };
         Ok(match value {
-            Value::Scalar(scalar) => Value::Scalar(Scalar {
-                id: self.signed(scalar.id, sign)?,
-                ..scalar
-            }),
-            Value::Group { open, close, items } => {
-                let items = items
-                    .into_iter()
-                    .map(|item| self.with_sign(item, sign))
-                    .collect::<Result<_, _>>()?;
-                Value::Group { open, close, items }
+            Value::Scalar(scalar) => {
+                let id = self.bench.pool.substitute(scalar.id, &[pair])?;
+                Value::Scalar(Scalar { id, ..scalar })
             }
+            Value::Group { open, close, items } => {
+                Value::Group { open, close, items: each(self, items)? }
+            }
+            Value::Set(items) => Value::Set(each(self, items)?),
+            Value::List { joint, items } => Value::List { joint, items: each(self, items)? },
             Value::Chain { first, rest } => {
-                let first = Box::new(self.with_sign(*first, sign)?);
+                let first = Box::new(self.replaced(*first, pair)?);
                 let rest = rest
                     .into_iter()
-                    .map(|(relation, side)| Ok((relation, self.with_sign(side, sign)?)))
+                    .map(|(relation, side)| Ok((relation, self.replaced(side, pair)?)))
                     .collect::<Result<_, Exhausted>>()?;
                 Value::Chain { first, rest }
+            }
+            Value::SetOperation { operation, left, right } => {
+                let left = Box::new(self.replaced(*left, pair)?);
+                let right = Box::new(self.replaced(*right, pair)?);
+                Value::SetOperation { operation, left, right }
             }
             Value::Matrix { columns, entries } => {
                 let entries = entries
                     .into_iter()
-                    .map(|id| self.signed(id, sign))
+                    .map(|id| self.bench.pool.substitute(id, &[pair]))
                     .collect::<Result<_, _>>()?;
                 Value::Matrix { columns, entries }
             }
@@ -158,9 +186,37 @@ impl Comparison<'_> {
         })
     }
 
-    fn signed(&mut self, id: Id, sign: Id) -> Result<Id, Exhausted> {
-        let mark = self.bench.pool.insert(Node::PlusMinus)?;
-        self.bench.pool.substitute(id, &[(mark, sign)])
+    /// `{x | x = 2k, k in Z}` and `{2k | k in Z}` are the family `2k`.
+    fn family_of_builder(&mut self, value: Value) -> Value {
+        let Value::Builder { pattern, condition } = &value else { return value };
+        let clauses = match &**condition {
+            Value::List { items, .. } => items.as_slice(),
+            single => std::slice::from_ref(single),
+        };
+        let mut declared = Vec::new();
+        let mut rest = Vec::new();
+        for clause in clauses {
+            match self.declared(clause) {
+                Some(names) => declared.extend(names),
+                None => rest.push(clause),
+            }
+        }
+        let Value::Scalar(scalar) = &**pattern else { return value };
+        let expression = match rest[..] {
+            [] => Some((**pattern).clone()),
+            [clause] => self
+                .assignment(clause)
+                .filter(|(name, _)| *name == scalar.id)
+                .map(|(_, value)| value.clone()),
+            _ => None,
+        };
+        match expression {
+            Some(expression) if !declared.is_empty() => {
+                self.whole.extend(declared);
+                expression
+            }
+            _ => value,
+        }
     }
 
     /// `x=1, 2` and `x=1 or x=2` are the list of values of x.
@@ -224,9 +280,49 @@ impl Comparison<'_> {
         Some((left.id, exact_side))
     }
 
-    /// A variable, or an unknown function of its arguments.
+    /// What an answer may name before its value: a variable, an unknown function, a
+    /// segment `AB` or probability `P(A)`, `|z|`, `\cos\theta`, `dy/dx`.
     fn is_name(&self, id: Id) -> bool {
-        matches!(self.bench.pool.node(id), Node::Variable(_) | Node::Call(..))
+        let pool = &self.bench.pool;
+        let variable = |id: Id| pool.as_variable(id).is_some();
+        match *pool.node(id) {
+            Node::Variable(_) | Node::Call(..) => true,
+            Node::Product(..) => self.is_capital_product(id),
+            Node::Apply(Function::Abs | Function::Sin | Function::Cos, inner) => variable(inner),
+            Node::Quotient(top, bottom) => match (pool.node(top), pool.node(bottom)) {
+                (Node::Apply(Function::Sin, a), Node::Apply(Function::Cos, b)) => {
+                    a == b && variable(*a)
+                }
+                (Node::Product(a, b), Node::Product(c, d)) => {
+                    let shared = a == c || a == d || b == c || b == d;
+                    let differential = [a, b, c, d]
+                        .iter()
+                        .filter(|id| pool.as_variable(***id).is_some_and(|name| pool.name(name) == "d"))
+                        .count();
+                    shared && differential == 2
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Two to four capital letters in a row.
+    fn is_capital_product(&self, id: Id) -> bool {
+        let mut rest = vec![id];
+        let mut letters = 0;
+        while let Some(next) = rest.pop() {
+            match self.bench.pool.node(next) {
+                Node::Product(left, right) => rest.extend([*left, *right]),
+                Node::Variable(name)
+                    if self.bench.pool.name(*name).starts_with(|first: char| first.is_uppercase()) =>
+                {
+                    letters += 1;
+                }
+                _ => return false,
+            }
+        }
+        letters <= 4
     }
 
     /// The table of kinds.

@@ -75,6 +75,11 @@ impl Parser<'_> {
     }
 
     pub(super) fn named_variable(&mut self, letter: String) -> Parsed<Value> {
+        if matches!(letter.as_str(), "C" | "A" | "P") {
+            if let Some(value) = self.attempt(|parser| parser.indexed_choice(&letter))? {
+                return Ok(value);
+            }
+        }
         let mut name = letter;
         self.subscript(&mut name)?;
         while self.at_mark('\'') || self.at_command("prime") {
@@ -108,27 +113,60 @@ impl Parser<'_> {
         Ok(Value::scalar(self.pool().variable(&name)?))
     }
 
-    /// `C(5,2)` with integers.
-    fn choose(&mut self, name: &str) -> Parsed<Value> {
-        let arguments = self.arguments()?;
-        let [top, bottom] = arguments[..] else {
+    /// `C_{10}^{3}`, `A_5^2`: literals, the lower index not below the upper.
+    fn indexed_choice(&mut self, letter: &str) -> Parsed<Value> {
+        self.expect_mark('_')?;
+        let top = self.index()?;
+        self.expect_mark('^')?;
+        let bottom = self.exponent()?;
+        self.choices(letter, top, bottom)
+    }
+
+    /// A lower index: a group, or one literal without the exponent behind it.
+    fn index(&mut self) -> Parsed<Id> {
+        if self.at_mark('{') {
+            return self.braced_expression();
+        }
+        let value = self.literal_integer()?;
+        let value = i64::try_from(value).map_err(|_| Failure::Unreadable)?;
+        Ok(self.pool().integer(value)?)
+    }
+
+    fn choices(&mut self, letter: &str, top: Id, bottom: Id) -> Parsed<Value> {
+        let literal = |id: Id| {
+            self.bench.pool.as_rational(id).and_then(crate::number::exact::small_integer)
+        };
+        let (Some(n), Some(k)) = (literal(top), literal(bottom)) else {
             return Err(Failure::Unreadable);
         };
-        let literal = |id: Id| {
-            self.bench
-                .pool
-                .as_rational(id)
-                .is_some_and(|value| value.is_int())
-        };
-        if !literal(top) || !literal(bottom) {
+        if k < 0 || n < k {
             return Err(Failure::Unreadable);
         }
         let choices = self.pool().binomial(top, bottom)?;
-        if name == "C" {
+        if letter == "C" {
             return Ok(Value::scalar(choices));
         }
         let orders = self.pool().apply(Function::Factorial, bottom)?;
         Ok(Value::scalar(self.pool().product(choices, orders)?))
+    }
+
+    /// `{}_{10}C_3` behind the empty group.
+    fn leading_index(&mut self) -> Parsed<Value> {
+        self.expect_mark('_')?;
+        let top = self.index()?;
+        let Some(Kind::Letters(letter)) = self.peek() else { return Err(self.unexpected()) };
+        let letter = letter.clone();
+        self.advance();
+        self.expect_mark('_')?;
+        let bottom = self.exponent()?;
+        self.choices(&letter, top, bottom)
+    }
+
+    /// `C(5,2)` with integers.
+    fn choose(&mut self, name: &str) -> Parsed<Value> {
+        let arguments = self.arguments()?;
+        let [top, bottom] = arguments[..] else { return Err(Failure::Unreadable) };
+        self.choices(name, top, bottom)
     }
 
     pub(super) fn subscript(&mut self, name: &mut String) -> Parsed<()> {
@@ -298,6 +336,9 @@ impl Parser<'_> {
     fn braced(&mut self) -> Parsed<Value> {
         self.expect_mark('{')?;
         if self.eat_mark('}') {
+            if self.at_mark('_') {
+                return self.leading_index();
+            }
             return if self.position < self.tokens.len() {
                 self.atom()
             } else {
@@ -317,6 +358,20 @@ impl Parser<'_> {
         self.expect_mark(OPEN_BRACE)?;
         if self.eat_mark(CLOSE_BRACE) {
             return Ok(Value::Named(NamedSet::Empty));
+        }
+        if let Some(Kind::Begin(name)) = self.peek() {
+            // A brace before lines of relations opens a system and is never closed.
+            let name = name.clone();
+            let system = self.attempt(|parser| {
+                parser.advance();
+                let system = parser.deeper(|parser| parser.system(&name))?;
+                parser.eat_mark(CLOSE_BRACE);
+                Ok(system)
+            })?;
+            if let Some(system @ Value::List { .. }) = system {
+                return Ok(system);
+            }
+            return Err(Failure::Unsupported);
         }
         let value = self.inside(|parser| {
             parser.bar_divides = true;

@@ -37,6 +37,7 @@ pub(crate) fn resolve(tokens: Vec<Token>) -> Vec<Token> {
         .filter(|token| is_long_word(&token.kind))
         .count()
         >= 2;
+    let following = tokens.clone();
     for (index, token) in tokens.into_iter().enumerate() {
         let Kind::Letters(run) = &token.kind else {
             resolved.push(token);
@@ -52,7 +53,7 @@ pub(crate) fn resolve(tokens: Vec<Token>) -> Vec<Token> {
                 Some(Kind::Mark('/'))
             )
             && matches!(resolved[resolved.len() - 2].kind, Kind::Word(_));
-        let last = index + 1 == count;
+        let last = index + 1 == count || divides_by_unit(&following, index);
         if run.chars().count() == 1 {
             let lone_unit = token.spaced && after_number && last && is_lone_unit(run);
             let denominator = after_unit && Unit::named(run).is_some();
@@ -80,6 +81,14 @@ fn is_long_word(kind: &Kind) -> bool {
         Kind::Word(_) => true,
         _ => false,
     }
+}
+
+/// `m` in `10 m/s`: a slash, another unit, and nothing but its exponent behind it.
+fn divides_by_unit(tokens: &[Token], index: usize) -> bool {
+    let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
+    let unit = matches!(kind(index + 2), Some(Kind::Letters(run)) if Unit::named(run).is_some());
+    let ends = matches!(kind(index + 3), None | Some(Kind::Mark('^')));
+    kind(index + 1) == Some(&Kind::Mark('/')) && unit && ends
 }
 
 fn is_lone_unit(run: &str) -> bool {

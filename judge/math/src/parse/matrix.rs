@@ -68,7 +68,7 @@ impl Parser<'_> {
 
     /// Lines of relations are a conjunction; lines with conditions are piecewise and
     /// have no value here.
-    fn system(&mut self, name: &str) -> Parsed<Value> {
+    pub(super) fn system(&mut self, name: &str) -> Parsed<Value> {
         let mut items = Vec::new();
         loop {
             self.eat_mark('&');

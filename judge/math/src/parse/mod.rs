@@ -29,6 +29,9 @@ use crate::lex::{self, Kind, Token};
 use crate::limits;
 use crate::value::Value;
 
+/// The name of the parameter of a residue class; no text can spell it.
+pub(crate) const INTEGER_PARAMETER: &str = "integer parameter";
+
 /// What a comma between digits means outside of brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Comma {
@@ -90,7 +93,73 @@ pub(crate) struct Parser<'a> {
 
 /// Tokens of a repaired text, with runs of letters resolved.
 pub(crate) fn tokens(text: &str) -> Parsed<Vec<Token>> {
-    Ok(letters::resolve(lex::lex(text)?))
+    let mut tokens = letters::resolve(lex::lex(text)?);
+    open_condition(&mut tokens);
+    drop_name(&mut tokens);
+    Ok(tokens)
+}
+
+fn is_relation(kind: &Kind) -> bool {
+    match kind {
+        Kind::Mark(mark) => matches!(mark, '=' | '<' | '>'),
+        Kind::Command(name) => {
+            matches!(name.as_str(), "in" | "le" | "leq" | "ge" | "geq" | "ne" | "neq" | "leqslant" | "geqslant")
+        }
+        _ => false,
+    }
+}
+
+/// `... (k \in \mathbb{Z})` at the end becomes `..., k \in \mathbb{Z}`.
+fn open_condition(tokens: &mut Vec<Token>) {
+    if tokens.last().map(|token| &token.kind) != Some(&Kind::Mark(')')) {
+        return;
+    }
+    let mut depth = 0_usize;
+    let mut open = None;
+    for (index, token) in tokens.iter().enumerate().rev() {
+        match token.kind {
+            Kind::Mark(')') => depth += 1,
+            Kind::Mark('(') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            open = Some(index);
+            break;
+        }
+    }
+    let Some(open) = open.filter(|open| *open > 0) else { return };
+    let relation = tokens[open..].iter().any(|token| is_relation(&token.kind));
+    let before = &tokens[open - 1].kind;
+    let function = matches!(before, Kind::Letters(letter) if letter == "P" || letter == "E");
+    let operand = matches!(
+        before,
+        Kind::Digits(_) | Kind::Letters(_) | Kind::Command(_) | Kind::Gap | Kind::Mark('}' | ')' | ']' | ',' | '%')
+    );
+    if relation && operand && !function {
+        tokens.pop();
+        tokens[open].kind = Kind::Mark(',');
+    }
+}
+
+/// `l: y = 2x + 1` and `\text{Area} = 12` name what follows.
+fn drop_name(tokens: &mut Vec<Token>) {
+    let line = matches!(
+        tokens.as_slice(),
+        [Token { kind: Kind::Letters(_), .. }, Token { kind: Kind::Mark(':'), .. }, rest @ ..]
+            if rest.iter().any(|token| token.kind == Kind::Mark('='))
+    );
+    if line {
+        tokens.drain(..2);
+        return;
+    }
+    let words = tokens
+        .iter()
+        .take_while(|token| matches!(&token.kind, Kind::Word(word) if !words::is_hedge(word)))
+        .count();
+    let named = tokens.get(words).is_some_and(|token| token.kind == Kind::Mark('='));
+    if (1..=4).contains(&words) && named && tokens.len() > words + 1 {
+        tokens.drain(..=words);
+    }
 }
 
 /// Reads all tokens as one value.

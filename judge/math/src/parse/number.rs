@@ -182,7 +182,7 @@ impl Parser<'_> {
         Ok(None)
     }
 
-    fn literal_integer(&mut self) -> Parsed<UBig> {
+    pub(super) fn literal_integer(&mut self) -> Parsed<UBig> {
         let Some(Kind::Digits(digits)) = self.peek() else {
             return Err(self.unexpected());
         };

@@ -1,6 +1,7 @@
 //! The outer grammar: lists and their connectors, relations, set operations, ratios.
 
-use super::{Failure, Parsed, Parser};
+use super::{Failure, INTEGER_PARAMETER, Parsed, Parser};
+use crate::expression::Id;
 use crate::lex::Kind;
 use crate::limits;
 use crate::value::{Joint, NamedSet, Relation, SetOperation, Value};
@@ -14,6 +15,7 @@ impl Parser<'_> {
     pub(super) fn clauses(&mut self) -> Parsed<Value> {
         let mut items = vec![self.deeper(Self::relation)?];
         let mut joint = None;
+        let mut alternatives = vec![0];
         while let Some(next) = self.connector() {
             if self.ends_clauses() {
                 break;
@@ -26,7 +28,13 @@ impl Parser<'_> {
             if items.len() >= limits::ENTRIES_MAX {
                 return Err(Failure::Exhausted);
             }
+            if next == Joint::Or {
+                alternatives.push(items.len());
+            }
             items.push(self.deeper(Self::relation)?);
+        }
+        if let Some(systems) = as_systems(&items, &alternatives) {
+            return Ok(systems);
         }
         match joint {
             None => items.pop().ok_or(Failure::Unreadable),
@@ -83,7 +91,19 @@ impl Parser<'_> {
             if rest.len() >= limits::ENTRIES_MAX {
                 return Err(Failure::Exhausted);
             }
-            rest.push((relation, self.set_expression()?));
+            let side = self.set_expression()?;
+            let side = match relation {
+                Relation::In | Relation::NotIn => self.plain_set(side),
+                _ => side,
+            };
+            rest.push((relation, side));
+        }
+        if let [(relation @ Relation::Other, _)] = &mut rest[..] {
+            if let Some(modulus) = self.modulus()? {
+                *relation = Relation::Equal;
+                let (_, side) = rest.remove(0);
+                rest.push((Relation::Equal, self.residue_class(side, modulus)?));
+            }
         }
         if rest.is_empty() {
             return Ok(first);
@@ -92,6 +112,43 @@ impl Parser<'_> {
             first: Box::new(first),
             rest,
         })
+    }
+
+    /// `Z` behind a membership sign is the set of integers.
+    fn plain_set(&self, side: Value) -> Value {
+        let Value::Scalar(scalar) = &side else { return side };
+        let Some(name) = self.bench.pool.as_variable(scalar.id) else { return side };
+        match self.bench.pool.name(name) {
+            "Z" => Value::Named(NamedSet::Integers),
+            "N" | "N_+" | "N^*" => Value::Named(NamedSet::Naturals),
+            "R" => Value::Named(NamedSet::Reals),
+            _ => side,
+        }
+    }
+
+    /// `\pmod{4}` or `(mod 4)` behind a congruence.
+    fn modulus(&mut self) -> Parsed<Option<Id>> {
+        if self.eat_command("pmod") || self.eat_command("bmod") || self.eat_command("mod") {
+            return match self.peek() {
+                Some(Kind::Digits(_)) => self.exponent().map(Some),
+                _ => self.argument().map(Some),
+            };
+        }
+        if self.at_mark('(') && matches!(self.peek_at(1), Some(Kind::Command(name)) if name == "mod" || name == "bmod") {
+            self.position += 2;
+            let value = self.inside(Self::sum)?;
+            self.expect_mark(')')?;
+            return self.as_expression(value).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// `r` modulo `m` as `r + m*t` with an integer parameter.
+    fn residue_class(&mut self, side: Value, modulus: Id) -> Parsed<Value> {
+        let residue = self.as_expression(side)?;
+        let parameter = self.pool().variable(INTEGER_PARAMETER)?;
+        let multiple = self.pool().product(parameter, modulus)?;
+        Ok(Value::scalar(self.pool().sum(residue, multiple)?))
     }
 
     fn relation_sign(&mut self) -> Option<Relation> {
@@ -267,6 +324,21 @@ impl Parser<'_> {
     fn is_letter_m(&self) -> bool {
         matches!(self.peek(), Some(Kind::Letters(letter) | Kind::Word(letter)) if letter == "m")
     }
+}
+
+/// `x=3, y=4 or x=4, y=3`: alternatives that are systems of the same length.
+fn as_systems(items: &[Value], alternatives: &[usize]) -> Option<Value> {
+    let length = items.len().checked_div(alternatives.len())?;
+    let even = alternatives.iter().enumerate().all(|(index, start)| *start == index * length);
+    let chains = items.iter().all(|item| matches!(item, Value::Chain { .. }));
+    if alternatives.len() < 2 || length < 2 || items.len() % length != 0 || !even || !chains {
+        return None;
+    }
+    let systems = items
+        .chunks(length)
+        .map(|system| Value::List { joint: Joint::And, items: system.to_vec() })
+        .collect();
+    Some(Value::List { joint: Joint::Or, items: systems })
 }
 
 fn is_set_like(value: &Value) -> bool {

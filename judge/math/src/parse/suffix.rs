@@ -121,17 +121,15 @@ impl Parser<'_> {
             if word == "base" && matches!(self.peek_at(1), Some(Kind::Digits(_))) {
                 return self.written_base(Value::Scalar(scalar));
             }
-            let Some(factor) = words::multiplier(&word) else {
-                break;
+            let part = words::part(&word).filter(|_| self.peek_at(1).is_none());
+            let (factor, operation) = match (words::multiplier(&word), part) {
+                (Some(factor), _) => (factor, Operation::Multiply),
+                (None, Some(part)) => (part, Operation::Divide),
+                (None, None) => break,
             };
             self.advance();
             let factor = Value::scalar(self.pool().integer(factor)?);
-            let product = combine(
-                self.bench,
-                Operation::Multiply,
-                Value::Scalar(scalar),
-                factor,
-            )?;
+            let product = combine(self.bench, operation, Value::Scalar(scalar), factor)?;
             let Value::Scalar(next) = product else {
                 return Ok(product);
             };

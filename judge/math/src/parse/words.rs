@@ -53,6 +53,20 @@ pub(crate) fn multiplier(word: &str) -> Option<i64> {
     })
 }
 
+/// Words for parts, as their denominator: `two thirds`.
+pub(crate) fn part(word: &str) -> Option<i64> {
+    Some(match word.to_lowercase().trim_end_matches('s') {
+        "half" | "halve" => 2,
+        "third" => 3,
+        "quarter" | "fourth" => 4,
+        "fifth" => 5,
+        "sixth" => 6,
+        "eighth" => 8,
+        "tenth" => 10,
+        _ => return None,
+    })
+}
+
 /// Words that make a label a hedge or a denial instead of a label.
 pub(crate) fn is_hedge(word: &str) -> bool {
     matches!(
