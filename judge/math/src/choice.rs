@@ -29,6 +29,15 @@ pub(crate) fn choice(repaired: &str) -> Option<Choice> {
     if !(ends || follows_bracket) {
         return None;
     }
+    let hedged = rest
+        .split(|next: char| !next.is_alphanumeric())
+        .any(|word| matches!(word, "or" | "not" | "wrong" | "incorrect" | "and" | "is"));
+    let other_choice = rest
+        .match_indices('(')
+        .any(|(at, _)| leading_letters(&rest[at..]).is_some());
+    if hedged || other_choice {
+        return None;
+    }
     let is_marked = letters.iter().all(char::is_ascii_uppercase) || text.starts_with('(');
     let letters: BTreeSet<char> = letters.iter().map(char::to_ascii_uppercase).collect();
     let known = letters.iter().all(|letter| ('A'..=LAST).contains(letter));
@@ -125,7 +134,19 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_choices() {
-        for text in ["x", "Cat", "C + 1", "5", "", "A = 3", "Bob", "AD = 5"] {
+        for text in [
+            "x",
+            "Cat",
+            "C + 1",
+            "5",
+            "",
+            "A = 3",
+            "Bob",
+            "AD = 5",
+            "(A) is wrong",
+            "A. or B.",
+            "(A) (B)",
+        ] {
             assert_eq!(letters(text), None, "{text}");
         }
     }

@@ -17,6 +17,7 @@ use crate::number::exact;
 use crate::number::magnitude::Magnitude;
 use crate::number::modular::{Field, mix};
 use crate::reason::{Finding, Holds, Reason};
+use crate::sampling::Plan;
 
 /// Points modulo primes at which two expressions must agree.
 const MODULAR_POINTS: usize = 2;
@@ -132,22 +133,11 @@ impl Workbench {
 
     fn same_constant(&mut self, left: Id, right: Id, traits: &Traits) -> Result<Holds, Exhausted> {
         let needed = needed_bits(traits);
-        let last = usize::try_from(needed)
-            .unwrap_or(usize::MAX)
-            .saturating_add(48);
-        let mut precisions = limits::PRECISIONS.to_vec();
-        precisions.retain(|precision| *precision < last);
-        if last <= limits::PRECISION_MAX {
-            precisions.push(last);
-        }
-        for precision in precisions {
-            match self.witness(left, right, &Sample::new(), (precision, needed))? {
-                Witness::Agree => return Ok(Holds::Yes),
-                Witness::Differ => return Ok(Holds::No),
-                Witness::Nothing | Witness::Outside => {}
-            }
-        }
-        Ok(Holds::Unknown)
+        Ok(match self.witness(left, right, &Sample::new(), needed)? {
+            Witness::Agree => Holds::Yes,
+            Witness::Differ => Holds::No,
+            Witness::Nothing | Witness::Outside => Holds::Unknown,
+        })
     }
 
     fn same_at_samples(
@@ -156,76 +146,81 @@ impl Workbench {
         right: Id,
         traits: &Traits,
     ) -> Result<Holds, Exhausted> {
+        let needed = needed_bits(traits);
+        let plan = Plan::new(traits, self.seed);
         let mut agreed = 0;
-        for attempt in 0..limits::SAMPLES_TRIED {
-            let sample = self.sample(traits, attempt);
-            let mut witness = Witness::Nothing;
-            for precision in [limits::PRECISIONS[0], limits::PRECISIONS[1]] {
-                let target = (precision, limits::AGREEMENT_BITS);
-                witness = self.witness(left, right, &sample, target)?;
-                if !matches!(witness, Witness::Nothing) {
-                    break;
-                }
-            }
-            match witness {
+        for attempt in 0..plan.points() {
+            let sample = plan.sample(traits, attempt);
+            match self.witness(left, right, &sample, needed)? {
                 Witness::Differ => return Ok(Holds::No),
                 Witness::Agree => agreed += 1,
                 Witness::Nothing | Witness::Outside => {}
             }
-            if agreed >= limits::SAMPLES_NEEDED {
+            if agreed >= limits::SAMPLES_NEEDED && !traits.has_branches {
                 return Ok(Holds::Yes);
             }
         }
-        Ok(Holds::Unknown)
+        let enough = agreed >= limits::SAMPLES_NEEDED;
+        Ok(if enough { Holds::Yes } else { Holds::Unknown })
     }
 
-    /// A point with every variable at a fraction, from the unit interval outwards.
-    fn sample(&self, traits: &Traits, attempt: usize) -> Sample {
-        let spans: [(i64, i64); 6] = [(0, 1), (1, 3), (-1, 0), (-4, -1), (3, 12), (0, 1)];
-        let mut sample = Sample::new();
-        for (index, name) in traits.variables.iter().enumerate() {
-            let step = (attempt as u64) << 20 | index as u64;
-            let random = mix(self.seed ^ mix(step));
-            let value = if traits.whole.contains(name) {
-                exact::integer(i64::try_from(attempt).unwrap_or(0) + 1)
-                    + exact::integer(i64::try_from(random % 3).unwrap_or(0))
-            } else {
-                let turn = if attempt < 2 {
-                    attempt
-                } else {
-                    attempt + index
-                };
-                let (low, high) = spans[turn % spans.len()];
-                let part = exact::fraction(i64::try_from(random % 1021 + 1).unwrap_or(1), 1023);
-                exact::integer(low) + part * exact::integer(high - low)
-            };
-            sample.push((*name, value));
-        }
-        sample
-    }
-
+    /// What one point shows, at growing precision while it shows nothing.
     fn witness(
         &mut self,
         left: Id,
         right: Id,
         sample: &Sample,
-        (precision, needed): (usize, i64),
+        needed: i64,
     ) -> Result<Witness, Exhausted> {
+        let margin = |needed: i64| {
+            let bits = usize::try_from(needed)
+                .unwrap_or(usize::MAX)
+                .saturating_add(48);
+            bits.clamp(limits::PRECISIONS[0], limits::PRECISION_MAX)
+        };
+        let mut precision = if sample.is_empty() {
+            limits::PRECISIONS[0]
+        } else {
+            margin(needed)
+        };
+        for _ in 0..limits::PRECISIONS.len() {
+            let (witness, target) = self.witness_at(left, right, sample, (precision, needed))?;
+            if !matches!(witness, Witness::Nothing) {
+                return Ok(witness);
+            }
+            if precision >= limits::PRECISION_MAX {
+                break;
+            }
+            precision = margin(target).max(2 * precision).min(limits::PRECISION_MAX);
+        }
+        Ok(Witness::Nothing)
+    }
+
+    /// The witness at one precision, and the bits that agreement needs there: a term
+    /// that is tiny beside another must not vanish in the agreement.
+    fn witness_at(
+        &mut self,
+        left: Id,
+        right: Id,
+        sample: &Sample,
+        (precision, needed): (usize, i64),
+    ) -> Result<(Witness, i64), Exhausted> {
         let mut arithmetic = Arithmetic::new(precision);
-        let values =
+        let (values, range) =
             self.pool
                 .enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
+        let needed = needed.max(range.saturating_add(limits::AGREEMENT_BITS));
         let [reference, answer] = &values[..] else {
-            return Ok(Witness::Nothing);
+            return Ok((Witness::Nothing, needed));
         };
         let outside = !sample.is_empty()
             && (reference.is_surely_not_real() || matches!(reference, Enclosure::Undefined))
             && !self.pool.traits(&[left]).has_imaginary;
         if outside {
             // Beyond the real domain of the reference nothing is asked.
-            return Ok(Witness::Outside);
+            return Ok((Witness::Outside, needed));
         }
-        Ok(compare(reference, answer, &arithmetic, needed))
+        Ok((compare(reference, answer, &arithmetic, needed), needed))
     }
 
     /// The order of two constants, when it can be proved.
@@ -241,7 +236,7 @@ impl Workbench {
         }
         for precision in limits::PRECISIONS {
             let mut arithmetic = Arithmetic::new(precision);
-            let values = self.pool.enclosures(
+            let (values, _) = self.pool.enclosures(
                 &[left, right],
                 &Sample::new(),
                 &mut arithmetic,
@@ -264,7 +259,7 @@ impl Workbench {
         let half = self.pool.rational(exact::fraction(1, 2))?;
         let shifted = self.pool.sum(id, half)?;
         let mut arithmetic = Arithmetic::new(limits::PRECISIONS[0]);
-        let values =
+        let (values, _) =
             self.pool
                 .enclosures(&[shifted], &Sample::new(), &mut arithmetic, &mut self.fuel)?;
         Ok(match values.first() {
@@ -278,7 +273,7 @@ impl Workbench {
 /// difference that is written down can never be rounded away.
 fn needed_bits(traits: &Traits) -> i64 {
     let bits = i64::try_from(traits.constant_bits).unwrap_or(i64::MAX / 4);
-    limits::AGREEMENT_BITS.saturating_add(bits.saturating_mul(2))
+    limits::AGREEMENT_BITS.saturating_add(bits)
 }
 
 fn compare(

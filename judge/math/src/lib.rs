@@ -26,6 +26,7 @@ mod parse;
 mod policy;
 mod reason;
 mod repair;
+mod sampling;
 mod units;
 mod value;
 

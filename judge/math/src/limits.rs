@@ -48,9 +48,12 @@ pub const PRECISION_MAX: usize = 3 * 1024;
 pub const AGREEMENT_BITS: i64 = 64;
 
 /// Sample points of an expression with variables: tried, and needed in the domain.
-pub const SAMPLES_TRIED: usize = 12;
+pub const SAMPLES_TRIED: usize = 16;
 /// Valid sample points that must agree before two expressions count as equal.
 pub const SAMPLES_NEEDED: usize = 4;
+
+/// Constants of an expression with corners, around which it is looked at as well.
+pub const CORNERS_MAX: usize = 4;
 
 /// Binary exponent beyond which a magnitude counts as out of reach.
 pub const EXPONENT_MAX: i64 = 1 << 40;

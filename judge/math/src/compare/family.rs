@@ -8,9 +8,9 @@
 use dashu_ratio::RBig;
 
 use super::Comparison;
-use crate::parse::INTEGER_PARAMETER;
 use crate::expression::{Id, Name};
 use crate::fuel::Exhausted;
+use crate::parse::INTEGER_PARAMETER;
 use crate::reason::{Finding, Reason, Verdict};
 use crate::value::{Scalar, Value};
 
@@ -66,8 +66,10 @@ impl Comparison<'_> {
                 return false;
             };
             let traits = self.bench.pool.traits(&[scalar.id]);
-            let residue =
-                traits.variables.iter().any(|name| self.bench.pool.name(*name) == INTEGER_PARAMETER);
+            let residue = traits
+                .variables
+                .iter()
+                .any(|name| self.bench.pool.name(*name) == INTEGER_PARAMETER);
             let angular = residue || traits.has_pi || scalar.mark == crate::value::Mark::Degrees;
             let named = traits
                 .variables
@@ -78,7 +80,11 @@ impl Comparison<'_> {
     }
 
     fn is_integer_name(&self, name: Name) -> bool {
-        self.whole.contains(&name) || matches!(self.bench.pool.name(name), "k" | "n" | "m" | "l" | INTEGER_PARAMETER)
+        self.whole.contains(&name)
+            || matches!(
+                self.bench.pool.name(name),
+                "k" | "n" | "m" | "l" | INTEGER_PARAMETER
+            )
     }
 
     fn family_list(&mut self, value: &Value) -> Result<Option<Vec<Family>>, Exhausted> {

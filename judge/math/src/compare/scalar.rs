@@ -19,7 +19,7 @@ const TRANSCENDENTAL_DIGITS_MIN: u32 = 4;
 impl Comparison<'_> {
     pub(super) fn scalars(&mut self, reference: &Scalar, answer: &Scalar) -> Outcome {
         match (&reference.mark, &answer.mark) {
-            (Mark::None, Mark::None) => self.numbers(reference, answer),
+            (Mark::None, Mark::None) => self.plain_numbers(reference, answer),
             (Mark::Percent, _) | (_, Mark::Percent) => self.percents(reference, answer),
             (Mark::Degrees, _) | (_, Mark::Degrees) => self.angles(reference, answer),
             (Mark::Unit(_), _) | (_, Mark::Unit(_)) => self.quantities(reference, answer),
@@ -80,7 +80,7 @@ impl Comparison<'_> {
         let dropped = match self.policy.percent {
             Percent::Value => false,
             Percent::SignMayBeDropped | Percent::AnyScale => {
-                self.numbers(reference, answer)?.is_equal()
+                self.may_be_percents(reference)? && self.numbers(reference, answer)?.is_equal()
             }
         };
         if dropped {
@@ -90,6 +90,31 @@ impl Comparison<'_> {
             reason: Reason::Percent,
             ..by_value
         })
+    }
+
+    /// A reference with the sign, or a plain one that cannot be a share of one.
+    fn may_be_percents(&mut self, reference: &Scalar) -> Result<bool, crate::fuel::Exhausted> {
+        if reference.mark == Mark::Percent {
+            return Ok(true);
+        }
+        let one = self.bench.pool.integer(1)?;
+        Ok(self.bench.order(reference.id, one)? == Some(Ordering::Greater))
+    }
+
+    /// Numbers; where the policy takes any scale of percents, also 100 times either.
+    fn plain_numbers(&mut self, reference: &Scalar, answer: &Scalar) -> Outcome {
+        let finding = self.numbers(reference, answer)?;
+        if finding.is_equal() || self.policy.percent != Percent::AnyScale {
+            return Ok(finding);
+        }
+        for scale in [exact::integer(100), exact::fraction(1, 100)] {
+            let scale = self.bench.pool.rational(scale)?;
+            let scaled = Scalar::exact(self.bench.pool.product(answer.id, scale)?);
+            if self.numbers(reference, &scaled)?.is_equal() {
+                return Ok(Finding::equal(Reason::Percent));
+            }
+        }
+        Ok(finding)
     }
 
     fn angles(&mut self, reference: &Scalar, answer: &Scalar) -> Outcome {
@@ -110,7 +135,10 @@ impl Comparison<'_> {
         if radians.is_equal() {
             return Ok(Finding::equal(Reason::Angle));
         }
-        if self.policy.degree_may_be_dropped.is_on() && self.numbers(reference, answer)?.is_equal()
+        let circular = self.bench.pool.traits(&[reference.id, answer.id]).has_pi;
+        if !circular
+            && self.policy.degree_may_be_dropped.is_on()
+            && self.numbers(reference, answer)?.is_equal()
         {
             return Ok(Finding::equal(Reason::Angle));
         }

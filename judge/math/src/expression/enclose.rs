@@ -20,25 +20,35 @@ use crate::number::exact;
 pub(crate) type Sample = Vec<(Name, RBig)>;
 
 impl Pool {
-    /// Enclosures of the roots at one point.
+    /// Enclosures of the roots at one point, and the span of sizes from the smallest to
+    /// the largest part that came up, in bits.
     pub(crate) fn enclosures(
         &self,
         roots: &[Id],
         sample: &Sample,
         arithmetic: &mut Arithmetic,
         fuel: &mut Fuel,
-    ) -> Result<Vec<Enclosure>, Exhausted> {
+    ) -> Result<(Vec<Enclosure>, i64), Exhausted> {
         let order = self.reachable(roots);
         let top = roots.iter().map(|root| root.index() + 1).max().unwrap_or(0);
         let mut values: Vec<Enclosure> = vec![Enclosure::Unknown; top];
+        let (mut smallest, mut largest) = (0_i64, 0_i64);
         for id in order {
             fuel.spend(self.cost(id, arithmetic.precision()))?;
-            values[id.index()] = self.enclosure(id, &values, sample, arithmetic);
+            let value = self.enclosure(id, &values, sample, arithmetic);
+            if let Some((re, im)) = value.parts() {
+                for part in [re, im] {
+                    smallest = smallest.min(part.lower().log2().unwrap_or(0));
+                    largest = largest.max(part.upper().log2().unwrap_or(0));
+                }
+            }
+            values[id.index()] = value;
         }
-        Ok(roots
+        let found = roots
             .iter()
             .map(|root| values[root.index()].clone())
-            .collect())
+            .collect();
+        Ok((found, largest - smallest))
     }
 
     fn cost(&self, id: Id, precision: usize) -> u64 {

@@ -3,6 +3,7 @@
 use super::Name;
 use super::{Function, Id, Node, Pool};
 use crate::number::exact;
+use dashu_ratio::RBig;
 
 /// Features of one or several expressions.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,10 @@ pub(crate) struct Traits {
     pub(crate) is_algebraic: bool,
     /// A polynomial in its variables.
     pub(crate) is_polynomial: bool,
+    /// Has corners or jumps, so that points on one side prove nothing for the other.
+    pub(crate) has_branches: bool,
+    /// Rational constants of moderate size, where corners may lie.
+    pub(crate) constants: Vec<RBig>,
     /// Bits of all rational constants.
     pub(crate) constant_bits: usize,
 }
@@ -48,7 +53,13 @@ impl Pool {
 
     fn note(&self, id: Id, traits: &mut Traits) {
         match self.node(id) {
-            Node::Rational(value) => traits.constant_bits += exact::size_bits(value),
+            Node::Rational(value) => {
+                let bits = exact::size_bits(value);
+                traits.constant_bits += bits;
+                if bits <= 40 && !value.is_zero() && *value != -RBig::ONE {
+                    traits.constants.push(value.clone());
+                }
+            }
             Node::Pi => traits.has_pi = true,
             Node::Euler => traits.has_euler = true,
             Node::Imaginary => traits.has_imaginary = true,
@@ -68,6 +79,11 @@ impl Pool {
                 if !self.is_constant(id) {
                     traits.is_polynomial = false;
                 }
+                traits.has_branches |= !self.is_constant(id)
+                    && matches!(
+                        function,
+                        Function::Abs | Function::Floor | Function::Ceiling | Function::Sign
+                    );
                 if matches!(function, Function::Factorial | Function::DoubleFactorial) {
                     self.note_whole(*argument, traits);
                 }
@@ -79,6 +95,7 @@ impl Pool {
                 self.note_whole(*bottom, traits);
             }
             Node::Maximum(..) => {
+                traits.has_branches = true;
                 traits.is_algebraic = false;
                 traits.is_polynomial = false;
             }
@@ -108,6 +125,7 @@ impl Pool {
         }
         if !self.is_constant(base) {
             traits.is_polynomial = false;
+            traits.has_branches |= self.as_variable(base).is_none();
         }
         let square_root = power.denominator() == &dashu_int::UBig::from(2u8);
         let simple = self.as_rational(base).is_some_and(|value| {

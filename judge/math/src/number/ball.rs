@@ -259,6 +259,14 @@ impl Arithmetic {
         if value.is_exact_zero() {
             return Some(Ball::one());
         }
+        if let Some(size) = self.negligible(value) {
+            // |e^x - 1| <= 2|x| for |x| <= 1.
+            let radius = size.add(size);
+            return Some(Ball {
+                radius,
+                ..Ball::one()
+            });
+        }
         let result = self
             .context
             .exp(&value.middle, Some(&mut self.cache))
@@ -268,6 +276,13 @@ impl Arithmetic {
         let growth = value.radius.add(value.radius);
         let size = magnitude_of(result.repr());
         self.rounded(&result, size.add(size).mul(growth))
+    }
+
+    /// The size of a value that vanishes beside 1 at this precision.
+    fn negligible(&self, value: &Ball) -> Option<Magnitude> {
+        let precision = i64::try_from(self.precision).ok()?;
+        let size = value.upper();
+        (size.log2()? < -2 * precision).then_some(size)
     }
 
     pub(crate) fn ln(&mut self, value: &Ball) -> Option<Ball> {
@@ -292,6 +307,21 @@ impl Arithmetic {
         }
         if value.upper().compare(Magnitude::power_of_two(200)) == Ordering::Greater {
             return None;
+        }
+        if let Some(size) = self.negligible(value) {
+            // |sin x - x| <= |x|^3 and |cos x - 1| <= x^2.
+            let square = size.mul(size);
+            let sine = Ball {
+                middle: value.middle.clone(),
+                radius: value.radius.add(square.mul(size)),
+            };
+            return Some((
+                sine,
+                Ball {
+                    radius: square,
+                    ..Ball::one()
+                },
+            ));
         }
         let (sine, cosine) = self.context.sin_cos(&value.middle, Some(&mut self.cache));
         let sine = self.rounded(&sine.ok()?.value(), value.radius)?;
@@ -416,6 +446,26 @@ mod tests {
         let difference = arithmetic.sub(&back, &value).unwrap();
         assert_eq!(difference.sign(), None);
         assert!(difference.certain_bits(Magnitude::ONE) > 100);
+    }
+
+    #[test]
+    fn functions_of_negligible_values_are_instant_and_right() {
+        let mut arithmetic = Arithmetic::new(96);
+        let tiny = arithmetic.scaled_by_two(&Ball::one(), -1_000_000_000);
+        let exponential = arithmetic.exp(&tiny).unwrap();
+        assert_eq!(
+            arithmetic.sub(&exponential, &Ball::one()).unwrap().sign(),
+            None
+        );
+        let (sine, cosine) = arithmetic.sin_cos(&tiny).unwrap();
+        assert_eq!(sine.sign(), Some(Ordering::Greater));
+        assert!(
+            arithmetic
+                .sub(&cosine, &Ball::one())
+                .unwrap()
+                .sign()
+                .is_none()
+        );
     }
 
     #[test]

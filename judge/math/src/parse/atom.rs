@@ -75,10 +75,10 @@ impl Parser<'_> {
     }
 
     pub(super) fn named_variable(&mut self, letter: String) -> Parsed<Value> {
-        if matches!(letter.as_str(), "C" | "A" | "P") {
-            if let Some(value) = self.attempt(|parser| parser.indexed_choice(&letter))? {
-                return Ok(value);
-            }
+        if matches!(letter.as_str(), "C" | "A" | "P")
+            && let Some(value) = self.attempt(|parser| parser.indexed_choice(&letter))?
+        {
+            return Ok(value);
         }
         let mut name = letter;
         self.subscript(&mut name)?;
@@ -134,7 +134,10 @@ impl Parser<'_> {
 
     fn choices(&mut self, letter: &str, top: Id, bottom: Id) -> Parsed<Value> {
         let literal = |id: Id| {
-            self.bench.pool.as_rational(id).and_then(crate::number::exact::small_integer)
+            self.bench
+                .pool
+                .as_rational(id)
+                .and_then(crate::number::exact::small_integer)
         };
         let (Some(n), Some(k)) = (literal(top), literal(bottom)) else {
             return Err(Failure::Unreadable);
@@ -154,7 +157,9 @@ impl Parser<'_> {
     fn leading_index(&mut self) -> Parsed<Value> {
         self.expect_mark('_')?;
         let top = self.index()?;
-        let Some(Kind::Letters(letter)) = self.peek() else { return Err(self.unexpected()) };
+        let Some(Kind::Letters(letter)) = self.peek() else {
+            return Err(self.unexpected());
+        };
         let letter = letter.clone();
         self.advance();
         self.expect_mark('_')?;
@@ -165,7 +170,9 @@ impl Parser<'_> {
     /// `C(5,2)` with integers.
     fn choose(&mut self, name: &str) -> Parsed<Value> {
         let arguments = self.arguments()?;
-        let [top, bottom] = arguments[..] else { return Err(Failure::Unreadable) };
+        let [top, bottom] = arguments[..] else {
+            return Err(Failure::Unreadable);
+        };
         self.choices(name, top, bottom)
     }
 

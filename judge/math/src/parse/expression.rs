@@ -8,7 +8,7 @@ use super::algebra::{Operation, combine, negate};
 use super::{Failure, Parsed, Parser};
 use crate::expression::{Id, Node};
 use crate::lex::{Kind, OPEN_BRACE};
-use crate::value::Value;
+use crate::value::{Mark, Value};
 
 impl Parser<'_> {
     /// Terms joined by plus, minus and plus-minus.
@@ -79,6 +79,10 @@ impl Parser<'_> {
     }
 
     fn implicit_product(&mut self, left: Value) -> Parsed<Value> {
+        if matches!(&left, Value::Scalar(scalar) if matches!(scalar.mark, Mark::Label(_))) {
+            // `4 plus 3` is not twelve.
+            return Err(Failure::Words);
+        }
         let right = self.power()?;
         combine(self.bench, Operation::Multiply, left, right)
     }

@@ -103,7 +103,10 @@ fn is_relation(kind: &Kind) -> bool {
     match kind {
         Kind::Mark(mark) => matches!(mark, '=' | '<' | '>'),
         Kind::Command(name) => {
-            matches!(name.as_str(), "in" | "le" | "leq" | "ge" | "geq" | "ne" | "neq" | "leqslant" | "geqslant")
+            matches!(
+                name.as_str(),
+                "in" | "le" | "leq" | "ge" | "geq" | "ne" | "neq" | "leqslant" | "geqslant"
+            )
         }
         _ => false,
     }
@@ -127,13 +130,19 @@ fn open_condition(tokens: &mut Vec<Token>) {
             break;
         }
     }
-    let Some(open) = open.filter(|open| *open > 0) else { return };
+    let Some(open) = open.filter(|open| *open > 0) else {
+        return;
+    };
     let relation = tokens[open..].iter().any(|token| is_relation(&token.kind));
     let before = &tokens[open - 1].kind;
     let function = matches!(before, Kind::Letters(letter) if letter == "P" || letter == "E");
     let operand = matches!(
         before,
-        Kind::Digits(_) | Kind::Letters(_) | Kind::Command(_) | Kind::Gap | Kind::Mark('}' | ')' | ']' | ',' | '%')
+        Kind::Digits(_)
+            | Kind::Letters(_)
+            | Kind::Command(_)
+            | Kind::Gap
+            | Kind::Mark('}' | ')' | ']' | ',' | '%')
     );
     if relation && operand && !function {
         tokens.pop();
@@ -156,7 +165,9 @@ fn drop_name(tokens: &mut Vec<Token>) {
         .iter()
         .take_while(|token| matches!(&token.kind, Kind::Word(word) if !words::is_hedge(word)))
         .count();
-    let named = tokens.get(words).is_some_and(|token| token.kind == Kind::Mark('='));
+    let named = tokens
+        .get(words)
+        .is_some_and(|token| token.kind == Kind::Mark('='));
     if (1..=4).contains(&words) && named && tokens.len() > words + 1 {
         tokens.drain(..=words);
     }

@@ -98,12 +98,12 @@ impl Parser<'_> {
             };
             rest.push((relation, side));
         }
-        if let [(relation @ Relation::Other, _)] = &mut rest[..] {
-            if let Some(modulus) = self.modulus()? {
-                *relation = Relation::Equal;
-                let (_, side) = rest.remove(0);
-                rest.push((Relation::Equal, self.residue_class(side, modulus)?));
-            }
+        if let [(relation @ Relation::Other, _)] = &mut rest[..]
+            && let Some(modulus) = self.modulus()?
+        {
+            *relation = Relation::Equal;
+            let (_, side) = rest.remove(0);
+            rest.push((Relation::Equal, self.residue_class(side, modulus)?));
         }
         if rest.is_empty() {
             return Ok(first);
@@ -116,8 +116,12 @@ impl Parser<'_> {
 
     /// `Z` behind a membership sign is the set of integers.
     fn plain_set(&self, side: Value) -> Value {
-        let Value::Scalar(scalar) = &side else { return side };
-        let Some(name) = self.bench.pool.as_variable(scalar.id) else { return side };
+        let Value::Scalar(scalar) = &side else {
+            return side;
+        };
+        let Some(name) = self.bench.pool.as_variable(scalar.id) else {
+            return side;
+        };
         match self.bench.pool.name(name) {
             "Z" => Value::Named(NamedSet::Integers),
             "N" | "N_+" | "N^*" => Value::Named(NamedSet::Naturals),
@@ -134,7 +138,9 @@ impl Parser<'_> {
                 _ => self.argument().map(Some),
             };
         }
-        if self.at_mark('(') && matches!(self.peek_at(1), Some(Kind::Command(name)) if name == "mod" || name == "bmod") {
+        if self.at_mark('(')
+            && matches!(self.peek_at(1), Some(Kind::Command(name)) if name == "mod" || name == "bmod")
+        {
             self.position += 2;
             let value = self.inside(Self::sum)?;
             self.expect_mark(')')?;
@@ -329,16 +335,30 @@ impl Parser<'_> {
 /// `x=3, y=4 or x=4, y=3`: alternatives that are systems of the same length.
 fn as_systems(items: &[Value], alternatives: &[usize]) -> Option<Value> {
     let length = items.len().checked_div(alternatives.len())?;
-    let even = alternatives.iter().enumerate().all(|(index, start)| *start == index * length);
+    let even = alternatives
+        .iter()
+        .enumerate()
+        .all(|(index, start)| *start == index * length);
     let chains = items.iter().all(|item| matches!(item, Value::Chain { .. }));
-    if alternatives.len() < 2 || length < 2 || items.len() % length != 0 || !even || !chains {
+    if alternatives.len() < 2
+        || length < 2
+        || !items.len().is_multiple_of(length)
+        || !even
+        || !chains
+    {
         return None;
     }
     let systems = items
         .chunks(length)
-        .map(|system| Value::List { joint: Joint::And, items: system.to_vec() })
+        .map(|system| Value::List {
+            joint: Joint::And,
+            items: system.to_vec(),
+        })
         .collect();
-    Some(Value::List { joint: Joint::Or, items: systems })
+    Some(Value::List {
+        joint: Joint::Or,
+        items: systems,
+    })
 }
 
 fn is_set_like(value: &Value) -> bool {

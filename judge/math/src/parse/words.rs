@@ -152,9 +152,9 @@ pub(crate) fn normalize(text: &str) -> String {
         .join(" ")
 }
 
-/// A text without white space, layout and case: for notation that has no value here.
+/// A text without white space, layout: for notation that has no value here.
 pub(crate) fn tight(text: &str) -> String {
-    let mut tight = text.to_lowercase();
+    let mut tight = text.to_owned();
     for layout in [
         "\\left",
         "\\right",
