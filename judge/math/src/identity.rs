@@ -178,10 +178,10 @@ impl Workbench {
                 .saturating_add(48);
             bits.clamp(limits::PRECISIONS[0], limits::PRECISION_MAX)
         };
-        let mut precision = if sample.is_empty() {
-            limits::PRECISIONS[0]
-        } else {
-            margin(needed)
+        // Most differences show at once; agreement at a point wants its bits at once.
+        let mut precision = match margin(needed) {
+            modest if !sample.is_empty() && modest <= limits::PRECISIONS[1] => modest,
+            _ => limits::PRECISIONS[0],
         };
         for _ in 0..limits::PRECISIONS.len() {
             let (witness, target) = self.witness_at(left, right, sample, (precision, needed))?;
@@ -213,14 +213,17 @@ impl Workbench {
         let [reference, answer] = &values[..] else {
             return Ok((Witness::Nothing, needed));
         };
+        // A side without an enclosure may get one from some more bits, not from all.
+        let known = reference.parts().is_some() && answer.parts().is_some();
+        let target = if known { needed } else { 0 };
         let outside = !sample.is_empty()
             && (reference.is_surely_not_real() || matches!(reference, Enclosure::Undefined))
             && !self.pool.traits(&[left]).has_imaginary;
         if outside {
             // Beyond the real domain of the reference nothing is asked.
-            return Ok((Witness::Outside, needed));
+            return Ok((Witness::Outside, target));
         }
-        Ok((compare(reference, answer, &arithmetic, needed), needed))
+        Ok((compare(reference, answer, &arithmetic, needed), target))
     }
 
     /// The order of two constants, when it can be proved.

@@ -31,8 +31,8 @@ pub const FACTORIAL_MAX: u32 = 5_000;
 /// Most terms of a sum or product that is written out.
 pub const SERIES_TERMS_MAX: i64 = 200;
 
-/// Units of work of one comparison. A unit is about 50 ns on a 2024 server core.
-pub const FUEL: u64 = 160_000;
+/// Units of work of one comparison. A unit is about 50 ns to 100 ns on a server core.
+pub const FUEL: u64 = 90_000;
 
 /// Work of exact arithmetic on long numbers in one comparison: products of lengths in
 /// words. A unit is about 2 ns.

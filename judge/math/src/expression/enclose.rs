@@ -51,21 +51,25 @@ impl Pool {
         Ok((found, largest - smallest))
     }
 
+    /// Units of work of one node, as measured at 100 to 3000 bits.
     fn cost(&self, id: Id, precision: usize) -> u64 {
         let precision = precision as u64;
+        let logarithm = 500 + precision * 4 + precision * precision / 160;
         match self.node(id) {
             Node::Rational(value) => 4 + exact::size_bits(value) as u64 / 64,
-            Node::Power(_, exponent) => match self.as_rational(*exponent) {
+            Node::Power(base, exponent) => match self.as_rational(*exponent) {
                 Some(power) if power.denominator().is_one() => {
                     10 * (1 + exact::size_bits(power) as u64)
                 }
                 Some(power) if power.denominator() == &UBig::from(2u8) => 20 + precision / 16,
-                _ => 1200 + precision * 5,
+                None if *self.node(*base) == Node::Euler => 200 + precision * 2,
+                _ => logarithm + 200 + precision * 2,
             },
             Node::Apply(Function::ArcSin | Function::ArcTan | Function::Argument, _) => {
-                400 + precision * 2
+                400 + precision * 2 + precision * precision / 400
             }
-            Node::Apply(Function::Sin | Function::Cos | Function::Ln, _) => 500 + precision * 4,
+            Node::Apply(Function::Ln, _) => logarithm,
+            Node::Apply(Function::Sin | Function::Cos, _) => 500 + precision * 4,
             _ => 6,
         }
     }

@@ -259,23 +259,58 @@ impl Arithmetic {
         if value.is_exact_zero() {
             return Some(Ball::one());
         }
-        if let Some(size) = self.negligible(value) {
-            // |e^x - 1| <= 2|x| for |x| <= 1.
-            let radius = size.add(size);
-            return Some(Ball {
-                radius,
-                ..Ball::one()
-            });
+        if value.upper().log2().is_some_and(|size| size >= 8) {
+            return self.exp_of_large(value);
         }
-        let result = self
-            .context
-            .exp(&value.middle, Some(&mut self.cache))
-            .ok()?
-            .value();
-        // e^r - 1 <= 2r for r <= 1.
-        let growth = value.radius.add(value.radius);
-        let size = magnitude_of(result.repr());
-        self.rounded(&result, size.add(size).mul(growth))
+        self.exp_series(value)
+    }
+
+    /// Halves the argument until it is small, sums the series, squares back; with
+    /// guard bits for what the squarings lose.
+    fn exp_series(&self, value: &Ball) -> Option<Ball> {
+        let size = value.upper().log2()?;
+        let halvings = (size + 9).clamp(0, 24);
+        let guarded = Self::new(self.precision + 32);
+        let small = self.scaled_by_two(value, -isize::try_from(halvings).ok()?);
+        let bits = (size - halvings + 1).min(-8);
+        let terms = i64::try_from(guarded.precision).ok()? / -bits + 2;
+        let mut sum = Ball::one();
+        for index in (1..=terms).rev() {
+            let divisor = guarded.integer(&IBig::from(index))?;
+            let scaled = guarded.div(&guarded.mul(&small, &sum)?, &divisor)?;
+            sum = guarded.add(&Ball::one(), &scaled)?;
+        }
+        // The tail is below twice its first term.
+        let tail = Magnitude::power_of_two(bits.saturating_mul(terms + 1) + 1);
+        sum.radius = sum.radius.add(tail);
+        for _ in 0..halvings {
+            sum = guarded.mul(&sum, &sum)?;
+        }
+        Some(sum)
+    }
+
+    /// `exp(x) = 2^k * exp(x - k ln 2)` with k the floor of x / ln 2.
+    fn exp_of_large(&mut self, value: &Ball) -> Option<Ball> {
+        let two = self.integer(&IBig::from(2))?;
+        let log = self.ln(&two)?;
+        let turns = self.div(value, &log)?;
+        let middle = Ball {
+            radius: Magnitude::ZERO,
+            ..turns
+        };
+        let whole = self.floor(&middle)?;
+        let shift = isize::try_from(&whole).ok()?;
+        let whole = self.integer(&whole)?;
+        let rest = self.sub(value, &self.mul(&whole, &log)?)?;
+        if rest.upper().log2().is_some_and(|size| size >= 3) {
+            return None;
+        }
+        let result = if rest.is_exact_zero() {
+            Ball::one()
+        } else {
+            self.exp_series(&rest)?
+        };
+        Some(self.scaled_by_two(&result, shift))
     }
 
     /// The size of a value that vanishes beside 1 at this precision.
@@ -446,6 +481,45 @@ mod tests {
         let difference = arithmetic.sub(&back, &value).unwrap();
         assert_eq!(difference.sign(), None);
         assert!(difference.certain_bits(Magnitude::ONE) > 100);
+    }
+
+    #[test]
+    fn exp_agrees_with_the_library_inside_its_radius() {
+        for precision in [96, 192, 448] {
+            let mut arithmetic = Arithmetic::new(precision);
+            for (numerator, denominator) in [(1, 1), (-1, 3), (77, 5), (-200, 3), (1, 1_000_000)] {
+                let value = number(&arithmetic, numerator, denominator);
+                let own = arithmetic.exp(&value).unwrap();
+                let library = arithmetic.context.exp(&value.middle, None).unwrap().value();
+                let size = magnitude_of(library.repr());
+                let spread = size.add(size).mul(value.radius.add(value.radius));
+                let library = arithmetic.rounded(&library, spread).unwrap();
+                let difference = arithmetic.sub(&own, &library).unwrap();
+                assert_eq!(
+                    difference.sign(),
+                    None,
+                    "{numerator}/{denominator} at {precision}"
+                );
+                let certain = difference.certain_bits(library.upper());
+                assert!(
+                    certain > i64::try_from(precision).unwrap() - 20,
+                    "{certain}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn exp_of_large_values_undoes_ln() {
+        let mut arithmetic = Arithmetic::new(192);
+        for exponent in [300, 5_000, -70_000, 900_000_000] {
+            let value = arithmetic.scaled_by_two(&number(&arithmetic, 5, 3), exponent);
+            let log = arithmetic.ln(&value).unwrap();
+            let back = arithmetic.exp(&log).unwrap();
+            let difference = arithmetic.sub(&back, &value).unwrap();
+            assert_eq!(difference.sign(), None);
+            assert!(difference.certain_bits(value.upper()) > 120, "{exponent}");
+        }
     }
 
     #[test]
