@@ -54,7 +54,7 @@ impl Pool {
     /// Units of work of one node, as measured at 100 to 3000 bits.
     fn cost(&self, id: Id, precision: usize) -> u64 {
         let precision = precision as u64;
-        let logarithm = 500 + precision * 4 + precision * precision / 160;
+        let logarithm = 300 + precision * 2 + precision * precision / 800;
         match self.node(id) {
             Node::Rational(value) => 4 + exact::size_bits(value) as u64 / 64,
             Node::Power(base, exponent) => match self.as_rational(*exponent) {

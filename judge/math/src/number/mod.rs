@@ -3,6 +3,7 @@
 
 pub(crate) mod ball;
 pub(crate) mod complex;
+mod elementary;
 pub(crate) mod exact;
 pub(crate) mod magnitude;
 pub(crate) mod modular;
