@@ -9,7 +9,7 @@ use crate::expression::Id;
 use crate::fuel::Exhausted;
 use crate::policy::ListOrder;
 use crate::reason::{Finding, Reason, Verdict};
-use crate::value::{Mark, Relation, Value};
+use crate::value::{Joint, Mark, Relation, Value};
 
 impl Comparison<'_> {
     /// Every pair of kinds that is not settled by a simpler rule.
@@ -32,7 +32,9 @@ impl Comparison<'_> {
                 crate::reason::Holds::from_bool(a == b),
                 Reason::Region,
             )),
-            (Value::Scalar(_), Value::List { items, .. }) => self.hedged(reference, items),
+            (Value::Scalar(_), Value::List { joint, items }) => {
+                self.hedged(reference, *joint, items)
+            }
             (Value::Chain { first, rest }, Value::Scalar(_)) => {
                 self.side_against(first, rest, answer)
             }
@@ -103,7 +105,7 @@ impl Comparison<'_> {
     }
 
     /// A single value against several: a hedge, unless the items say otherwise.
-    fn hedged(&mut self, reference: &Value, items: &[Value]) -> Outcome {
+    fn hedged(&mut self, reference: &Value, joint: Joint, items: &[Value]) -> Outcome {
         let plain = items.iter().all(|item| {
             matches!(
                 item,
@@ -113,10 +115,16 @@ impl Comparison<'_> {
         if !plain {
             return Ok(Finding::undecided(Reason::Kind));
         }
+        let mut equal = 0;
         for item in items {
-            if self.values(reference, item)?.is_equal() {
-                return Ok(Finding::different(Reason::Hedged));
-            }
+            equal += usize::from(self.values(reference, item)?.is_equal());
+        }
+        // `0.6 or 3/5` is one value, written twice.
+        if joint == Joint::Or && equal == items.len() {
+            return Ok(Finding::equal(Reason::Multiset));
+        }
+        if equal > 0 {
+            return Ok(Finding::different(Reason::Hedged));
         }
         Ok(Finding::different(Reason::Multiset))
     }

@@ -94,6 +94,7 @@ pub(crate) struct Parser<'a> {
 /// Tokens of a repaired text, with runs of letters resolved.
 pub(crate) fn tokens(text: &str) -> Parsed<Vec<Token>> {
     let mut tokens = letters::resolve(lex::lex(text)?);
+    restore_builder(&mut tokens);
     open_condition(&mut tokens);
     drop_name(&mut tokens);
     Ok(tokens)
@@ -109,6 +110,25 @@ fn is_relation(kind: &Kind) -> bool {
             )
         }
         _ => false,
+    }
+}
+
+/// `{x | x > 1}` lost its backslashes: braces around a whole text with a bar.
+fn restore_builder(tokens: &mut [Token]) {
+    let bars = tokens
+        .iter()
+        .filter(|token| token.kind == Kind::Mark('|'))
+        .count();
+    let braces = tokens
+        .iter()
+        .filter(|token| matches!(token.kind, Kind::Mark('{' | '}')))
+        .count();
+    if let [first, .., last] = tokens
+        && (bars, braces) == (1, 2)
+        && (&first.kind, &last.kind) == (&Kind::Mark('{'), &Kind::Mark('}'))
+    {
+        first.kind = Kind::Mark(lex::OPEN_BRACE);
+        last.kind = Kind::Mark(lex::CLOSE_BRACE);
     }
 }
 
