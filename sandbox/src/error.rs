@@ -76,6 +76,9 @@ pub enum Error {
 impl Error {
     /// A closure for `map_err`: `operation` failed with an I/O error.
     pub(crate) fn io(operation: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { operation: operation.into(), source }
+        move |source| Self::Io {
+            operation: operation.into(),
+            source,
+        }
     }
 }
