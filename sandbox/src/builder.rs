@@ -63,6 +63,7 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 /// Folders that the builder works in. The new root is put together over `/sys`, which no image needs
 /// and no layer lies in; only this mount namespace sees it.
 struct Stage {
+    base: PathBuf,
     skeleton: PathBuf,
     empty_folder: PathBuf,
     empty_file: PathBuf,
@@ -154,6 +155,7 @@ fn open_groups(request: &BuildRequest) -> Result<Meters, Fault> {
 impl Stage {
     fn at(base: &Path) -> Self {
         Self {
+            base: base.to_owned(),
             skeleton: base.join("skeleton"),
             empty_folder: base.join("empty"),
             empty_file: base.join("nothing"),
@@ -164,8 +166,7 @@ impl Stage {
 
     /// Makes the stage and the writable layer.
     fn prepare(&self, request: &BuildRequest) -> Result<(), Fault> {
-        let base = self.root.parent().unwrap_or(Path::new("/sys"));
-        mount::memory(base, 4 << 20, 4096, MsFlags::empty()).step("mount the stage")?;
+        mount::memory(&self.base, 4 << 20, 4096, MsFlags::empty()).step("mount the stage")?;
         for folder in [
             &self.skeleton,
             &self.empty_folder,

@@ -355,8 +355,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_datagram_is_decoded_or_refused(datagram in proptest::collection::vec(any::<u8>(), 0..512)) {
-            let _: io::Result<Message<Request>> = decode(datagram.clone(), Vec::new());
-            let _: io::Result<Message<Reply>> = decode(datagram, Vec::new());
+            drop(decode::<Request>(datagram.clone(), Vec::new()));
+            drop(decode::<Reply>(datagram, Vec::new()));
         }
     }
 }

@@ -21,8 +21,9 @@ use crate::limits::SLOTS_MAX;
 /// The first id given to slots: above what systemd and `subuid(5)` hand out, below 2^31.
 const ID_BASE: u32 = 2_000_000_000;
 /// Numbers on one machine, whatever the number of pools.
-const NUMBERS_MAX: u32 = 2 * SLOTS_MAX as u32;
+const NUMBERS_MAX: u32 = 1024;
 
+const _: () = assert!(NUMBERS_MAX as usize >= SLOTS_MAX);
 const _: () = assert!(ID_BASE as u64 + NUMBERS_MAX as u64 * IDS_PER_SLOT as u64 <= 1 << 31);
 
 /// A number that is ours until dropped.

@@ -119,7 +119,7 @@ impl Slot {
                     registered.map_err(Error::io("register a slot with the runtime"))?,
                 )
             }
-            other => other,
+            other @ (AsyncSocket::Registered(_) | AsyncSocket::Moving) => other,
         };
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Slot {
     pub(crate) fn end_lease(&mut self) {
         self.socket = match std::mem::replace(&mut self.socket, AsyncSocket::Moving) {
             AsyncSocket::Registered(socket) => AsyncSocket::Idle(socket.into_inner()),
-            other => other,
+            other @ (AsyncSocket::Idle(_) | AsyncSocket::Moving) => other,
         };
         if !self.doubtful && control::send(&self.socket, &Request::EndLease, &[], None).is_err() {
             self.doubtful = true;
@@ -147,7 +147,10 @@ impl Slot {
             .await?;
         match message.header {
             Reply::Installed => Ok(()),
-            other => Err(self.unexpected("install", &other)),
+            other @ (Reply::Ready
+            | Reply::Ended(_)
+            | Reply::NotLaunched { .. }
+            | Reply::Failed { .. }) => Err(self.unexpected("install", &other)),
         }
     }
 

@@ -44,10 +44,11 @@ pub(crate) fn fork_into_pid_namespace() -> io::Result<Fork> {
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Fork::Child),
-        // SAFETY: the kernel has just made this descriptor for us alone.
-        _ => Ok(Fork::Parent {
-            child: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        }),
+        _ => {
+            // SAFETY: the kernel has just made this descriptor for us alone.
+            let child = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Fork::Parent { child })
+        }
     }
 }
 
@@ -222,8 +223,10 @@ pub(crate) mod in_child {
 
     fn check(result: libc::c_long) -> Step {
         if result < 0 {
-            // SAFETY: the errno location of this thread is always valid.
-            Err(unsafe { *libc::__errno_location() })
+            // SAFETY: no arguments; the result is the address of this thread's errno.
+            let location = unsafe { libc::__errno_location() };
+            // SAFETY: that address is always valid for reads.
+            Err(unsafe { *location })
         } else {
             Ok(())
         }
@@ -333,16 +336,13 @@ pub(crate) mod in_child {
 
     /// Becomes the program. Returns only if that fails.
     pub(crate) fn execute(argv: &[*const libc::c_char], env: &[*const libc::c_char]) -> c_int {
-        // SAFETY: both are null-terminated arrays of NUL-terminated strings, kept by the parent,
-        // which is suspended; `argv` has at least one entry before its null.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_execve,
-                *argv.as_ptr(),
-                argv.as_ptr(),
-                env.as_ptr(),
-            )
+        let Some(program) = argv.first() else {
+            return libc::EINVAL;
         };
+        // SAFETY: both are null-terminated arrays of NUL-terminated strings, kept by the parent,
+        // which is suspended.
+        let result =
+            unsafe { libc::syscall(libc::SYS_execve, *program, argv.as_ptr(), env.as_ptr()) };
         check(result).err().unwrap_or(libc::EIO)
     }
 }

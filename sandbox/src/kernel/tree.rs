@@ -120,9 +120,17 @@ pub(crate) fn open_file(folder: &OwnedFd, path: &RelativePath) -> io::Result<Opt
 /// What the program put in place of a file is the program's affair, not a fault of ours.
 fn absent<T>(errno: nix::errno::Errno) -> io::Result<Option<T>> {
     use nix::errno::Errno;
-    match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO | Errno::EACCES => Ok(None),
-        other => Err(other.into()),
+    let theirs = [
+        Errno::ENOENT,
+        Errno::ENOTDIR,
+        Errno::ELOOP,
+        Errno::ENXIO,
+        Errno::EACCES,
+    ];
+    if theirs.contains(&errno) {
+        Ok(None)
+    } else {
+        Err(errno.into())
     }
 }
 
