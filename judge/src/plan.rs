@@ -68,7 +68,15 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
         return Ok(None);
     };
     let language = &submission.language;
-    let names = Names::of(language, &source, submission.limits);
+    let names = match &submission.problem {
+        Problem::Stdio { .. } => Names::of(language, &source, submission.limits),
+        // The class that has `main` may begin in the source and end in the assertions.
+        Problem::Assertions { code } => Names::of(
+            language,
+            &[&source, code.as_bytes()].concat(),
+            submission.limits,
+        ),
+    };
     let source_name = names.fill(&language.source);
     let program = match (&submission.problem, &language.assertions) {
         (Problem::Assertions { code }, Some((driver, recipe))) => {

@@ -77,6 +77,7 @@ pub(crate) mod scripted {
             PoolStatus {
                 slots: 2,
                 leased: 0,
+                building: 0,
                 rebuilt: 0,
             }
         }

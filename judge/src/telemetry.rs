@@ -51,6 +51,7 @@ pub struct Metrics {
     refused: IntCounter,
     slots: IntGauge,
     slots_leased: IntGauge,
+    slots_building: IntGauge,
     slots_rebuilt: IntGauge,
     queue: IntGauge,
 }
@@ -95,6 +96,7 @@ impl Metrics {
             )?,
             slots: IntGauge::new("assay_slots", "Slots of the pool")?,
             slots_leased: IntGauge::new("assay_slots_leased", "Slots in use")?,
+            slots_building: IntGauge::new("assay_slots_building", "Slots being built anew")?,
             slots_rebuilt: IntGauge::new("assay_slots_rebuilt", "Slots built again since start")?,
             queue: IntGauge::new(
                 "assay_queue_submissions",
@@ -115,6 +117,7 @@ impl Metrics {
         registry.register(Box::new(self.refused.clone()))?;
         registry.register(Box::new(self.slots.clone()))?;
         registry.register(Box::new(self.slots_leased.clone()))?;
+        registry.register(Box::new(self.slots_building.clone()))?;
         registry.register(Box::new(self.slots_rebuilt.clone()))?;
         registry.register(Box::new(self.queue.clone()))
     }
@@ -169,7 +172,8 @@ impl Metrics {
     /// The encoder failed.
     pub fn encode(&self, slots: PoolStatus, queued: usize) -> Result<Vec<u8>, prometheus::Error> {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.slots.set(count(slots.slots));
+        self.slots.set(count(slots.slots + slots.building));
+        self.slots_building.set(count(slots.building));
         self.slots_leased.set(count(slots.leased));
         self.slots_rebuilt
             .set(i64::try_from(slots.rebuilt).unwrap_or(i64::MAX));
