@@ -58,6 +58,8 @@ pub enum Driver {
     Javascript,
     /// A C program that loads both parts as a shared object.
     Native,
+    /// The same for Rust.
+    Rust,
     /// A Java class that calls the program's `main`.
     Java,
 }

@@ -38,16 +38,15 @@ async fn send(
     service: &Arc<Service>,
     request: HttpRequest<Body>,
 ) -> (StatusCode, http::HeaderMap, Vec<u8>) {
-    let mut router = router(Arc::clone(service));
-    let response = tower_call(&mut router, request).await;
+    let response = tower_call(router(Arc::clone(service)), request).await;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, headers, body.to_vec())
 }
 
-async fn tower_call(router: &mut Router, request: HttpRequest<Body>) -> Response {
+async fn tower_call(router: Router, request: HttpRequest<Body>) -> Response {
     use hyper::service::Service as _;
-    hyper_util::service::TowerToHyperService::new(router.clone())
+    hyper_util::service::TowerToHyperService::new(router)
         .call(request)
         .await
         .unwrap()
@@ -181,6 +180,12 @@ async fn bad_input_gets_a_code_a_sentence_and_a_hint() {
             "{shown}"
         );
     }
+    assert_eq!(service.admission.queued(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_judged_soundly_is_refused() {
+    let service = service(0);
     let bash = json!({"language": "bash", "source": "x",
                       "problem": {"kind": "assertions", "code": "true"}});
     assert_eq!(code_of(&service, bash).await.1, "assertions_unsupported");
