@@ -47,6 +47,14 @@ pub struct Secrets {
     pub entry: Secret,
 }
 
+impl Secrets {
+    /// The entry as an identifier.
+    #[must_use]
+    pub fn entry_name(&self) -> String {
+        format!("assay_{}", self.entry.as_str())
+    }
+}
+
 /// Joins a candidate and its assertions for `driver`.
 #[must_use]
 pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly {
@@ -60,7 +68,7 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
         ],
         stdin: format!("{}\n{}", secrets.proof.as_str(), parts.assertions).into(),
     };
-    let entry = format!("assay_{}", secrets.entry.as_str());
+    let entry = secrets.entry_name();
     let native = |seam: String, tail: &str| Assembly {
         files: vec![
             source(joined(parts, &[&seam, parts.assertions, tail])),
@@ -81,7 +89,10 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
         Driver::Java => Assembly {
             files: vec![
                 source(joined(parts, &["\n", parts.assertions, "\n"])),
-                file("driver/Driver.java", JAVA),
+                (
+                    "driver/Driver.java".to_owned(),
+                    JAVA.replace("ENTRY", &entry).into(),
+                ),
             ],
             stdin: format!("{}\n", secrets.proof.as_str()).into(),
         },

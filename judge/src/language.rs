@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn no_toolchain_placeholder_is_left() {
         let languages = Languages::resolve(|_| true).unwrap();
-        let known = ["{box}", "{heap_mib}", "{class}", "{main_class}"];
+        let known = ["{box}", "{entry}", "{heap_mib}", "{class}", "{main_class}"];
         for language in languages.available() {
             let recipes = std::iter::once(&language.recipe)
                 .chain(language.assertions.as_ref().map(|(_, recipe)| recipe));

@@ -68,7 +68,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
         return Ok(None);
     };
     let language = &submission.language;
-    let names = match &submission.problem {
+    let mut names = match &submission.problem {
         Problem::Stdio { .. } => Names::of(language, &source, submission.limits),
         // The class that has `main` may begin in the source and end in the assertions.
         Problem::Assertions { code } => Names::of(
@@ -80,6 +80,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     let source_name = names.fill(&language.source);
     let program = match (&submission.problem, &language.assertions) {
         (Problem::Assertions { code }, Some((driver, recipe))) => {
+            names.entry = secrets.entry_name();
             let parts = Parts {
                 source: &source,
                 source_name: &source_name,
@@ -164,6 +165,7 @@ struct Program<'a> {
 struct Names {
     heap_mib: String,
     classes: java::Classes,
+    entry: String,
 }
 
 impl Names {
@@ -176,6 +178,7 @@ impl Names {
         Self {
             heap_mib: heap_mib(limits).to_string(),
             classes,
+            entry: String::new(),
         }
     }
 
@@ -183,6 +186,7 @@ impl Names {
         argument
             .replace("{box}", BOX_DIR)
             .replace("{heap_mib}", &self.heap_mib)
+            .replace("{entry}", &self.entry)
             .replace("{main_class}", &self.classes.main)
             .replace("{class}", &self.classes.file)
     }
