@@ -29,13 +29,16 @@ fn main() -> anyhow::Result<()> {
     let python = Path::new("/usr/bin/python3");
     let mut figures = serde_json::Map::new();
     for workers in [1, 2] {
-        let bare = side_by_side(workers, |_| Times::of(RUNS, || support::bare(&trivial, &[])))?;
+        let bare = side_by_side(workers, |_| {
+            Times::of(RUNS, || support::bare(&trivial, &[]))
+        })?;
         let pool = pool(workers)?;
         let installed = installed(&trivial)?;
         let leased = side_by_side(workers, |worker| one_per_lease(&pool, worker, &installed))?;
         let repeated = side_by_side(workers, |worker| ten_per_lease(&pool, worker, &installed))?;
-        let bare_python =
-            side_by_side(workers, |_| Times::of(RUNS_OF_PYTHON, || support::bare(python, &["-c", "pass"])))?;
+        let bare_python = side_by_side(workers, |_| {
+            Times::of(RUNS_OF_PYTHON, || support::bare(python, &["-c", "pass"]))
+        })?;
         let python = side_by_side(workers, |worker| run_python(&pool, worker))?;
         runtime()?.block_on(pool.close());
         figures.insert(
@@ -50,12 +53,17 @@ fn main() -> anyhow::Result<()> {
             }),
         );
     }
-    println!("{}", json!({"bench": "slot_cycle", "machine": support::machine(), "figures": figures}));
+    println!(
+        "{}",
+        json!({"bench": "slot_cycle", "machine": support::machine(), "figures": figures})
+    );
     Ok(())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
 }
 
 fn pool(slots: usize) -> anyhow::Result<SlotPool> {
@@ -67,7 +75,11 @@ fn pool(slots: usize) -> anyhow::Result<SlotPool> {
 fn installed(program: &Path) -> anyhow::Result<Vec<InputFile>> {
     let content = std::fs::read(program)?.into();
     let (path, mode) = (RelativePath::new("true")?, FileMode::Executable);
-    Ok(vec![InputFile { path, content, mode }])
+    Ok(vec![InputFile {
+        path,
+        content,
+        mode,
+    }])
 }
 
 /// Runs `work` on `workers` threads at once, each pinned to a processor.
@@ -85,9 +97,15 @@ fn side_by_side(
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("panic"))).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("panic")))
+            .collect()
     });
-    let times = times.into_iter().map(|result| result?).collect::<anyhow::Result<_>>()?;
+    let times = times
+        .into_iter()
+        .map(|result| result?)
+        .collect::<anyhow::Result<_>>()?;
     Ok(Times::side_by_side(times))
 }
 

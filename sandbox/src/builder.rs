@@ -112,6 +112,9 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
     stage.prepare(request)?;
     stage.fill(&request.entries, request.id_base)?;
     stage.assemble(&request.entries)?;
+    let writable: OwnedFd = fs::File::open(&stage.writable)
+        .step("hold the writable layer")?
+        .into();
     mount::pivot(&stage.root).step("pivot to the new root")?;
     let (ours, theirs) = nix::sys::socket::socketpair(
         nix::sys::socket::AddressFamily::Unix,
@@ -130,11 +133,11 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
                 ));
             }
             // The supervisor holds the resident by this descriptor.
-            control::send_resident(socket, &child).step("hand over the resident")?;
+            control::send_resident(socket, &child, &writable).step("hand over the resident")?;
             done.map(|()| None)
         }
         Fork::Child => {
-            drop(ours);
+            drop((ours, writable));
             settle(request, &theirs, meters, socket).map(Some)
         }
     }

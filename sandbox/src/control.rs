@@ -98,28 +98,36 @@ pub(crate) enum CollectedHeader {
 /// What the supervisor hears while a slot is built.
 #[derive(Debug)]
 pub(crate) enum BuildReply {
-    /// From the builder: the resident's pidfd.
-    Resident(OwnedFd),
+    /// From the builder: the resident's pidfd, and the root of the writable layer.
+    Resident { pidfd: OwnedFd, writable: OwnedFd },
     /// From either: a fault; from the resident: that it serves.
     Reply(Reply),
 }
 
-/// Hands the resident's pidfd to the supervisor.
-pub(crate) fn send_resident(socket: &impl AsRawFd, pidfd: &OwnedFd) -> io::Result<()> {
-    descriptors::send(socket.as_raw_fd(), &[RESIDENT], &[pidfd.as_raw_fd()])
+/// Hands the resident's pidfd and the root of its writable layer to the supervisor.
+pub(crate) fn send_resident(
+    socket: &impl AsRawFd,
+    pidfd: &OwnedFd,
+    writable: &OwnedFd,
+) -> io::Result<()> {
+    let fds = [pidfd.as_raw_fd(), writable.as_raw_fd()];
+    descriptors::send(socket.as_raw_fd(), &[RESIDENT], &fds)
 }
 
 /// Receives one message of a build. The peer's end is an error.
 pub(crate) fn receive_build_reply(socket: &impl AsRawFd) -> io::Result<BuildReply> {
     let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-    let (length, mut fds) =
-        descriptors::receive(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+    let (length, fds) = descriptors::receive(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
     buffer.truncate(length);
-    match (buffer.as_slice(), fds.len()) {
-        ([], _) => Err(io::ErrorKind::UnexpectedEof.into()),
-        ([RESIDENT], 1) => Ok(BuildReply::Resident(fds.remove(0))),
-        _ => Ok(BuildReply::Reply(decode(buffer, fds)?.header)),
+    if buffer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    if buffer != [RESIDENT] {
+        return Ok(BuildReply::Reply(decode(buffer, fds)?.header));
+    }
+    let [pidfd, writable] =
+        <[OwnedFd; 2]>::try_from(fds).map_err(|_| invalid("a missing descriptor"))?;
+    Ok(BuildReply::Resident { pidfd, writable })
 }
 
 /// The first byte of a datagram.

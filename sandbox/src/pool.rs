@@ -17,7 +17,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::error::Error;
 use crate::image::Image;
 use crate::kernel::cgroup::Parent;
-use crate::limits::{Bytes, SLOTS_MAX};
+use crate::limits::SLOTS_MAX;
 use crate::outcome::Outcome;
 use crate::registry;
 use crate::slot::{Blueprint, Slot};
@@ -37,8 +37,6 @@ pub struct PoolConfig {
     pub slots: NonZeroUsize,
     /// The read-only root that all slots show.
     pub image: Image,
-    /// Size of each slot's writable layer: all that a run may keep in files at once.
-    pub disk: Bytes,
     /// Under which control group, relative to each hierarchy's root, the slots' groups are made; the
     /// caller's own where `None`.
     pub cgroup_parent: Option<PathBuf>,
@@ -47,13 +45,12 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// One slot for each processor, 256 MiB of files each, state in `/run/assay`.
+    /// One slot for each processor, state in `/run/assay`.
     #[must_use]
     pub fn new(image: Image) -> Self {
         Self {
             slots: NonZeroUsize::new(processors().len()).unwrap_or(NonZeroUsize::MIN),
             image,
-            disk: Bytes::mib(256),
             cgroup_parent: None,
             state_dir: PathBuf::from(STATE_DIR),
         }
@@ -239,7 +236,6 @@ impl Pool {
             image: &self.config.image,
             parent: &self.parent,
             state_dir: &self.config.state_dir,
-            disk_bytes: self.config.disk.0,
             cpu,
         }
     }

@@ -10,7 +10,6 @@ use nix::sys::utsname::uname;
 
 use crate::image::Image;
 use crate::kernel::cgroup::{Parent, Version};
-use crate::limits::Bytes;
 use crate::slot::{Blueprint, Slot};
 
 /// Whether a layer is there.
@@ -266,7 +265,6 @@ fn trial() -> Layer {
             image: &image,
             parent: &parent,
             state_dir: Path::new(crate::pool::STATE_DIR),
-            disk_bytes: Bytes::mib(16).0,
             cpu: None,
         })?;
         slot.destroy()

@@ -6,7 +6,7 @@
 //!
 //! After each run it proves the slot clean before it takes the next request: no process is left
 //! (as PID 1 it inherits every orphan, so having no child means that the namespace is empty), and
-//! the writable layer has as many free bytes and inodes as before. Where it cannot, it exits.
+//! the writable layer has as many blocks and inodes in use as before. Where it cannot, it exits.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -109,19 +109,19 @@ impl Folder {
     }
 }
 
-/// Free bytes and inodes of the writable layer.
+/// What is in the writable layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Free {
+struct Used {
     blocks: u64,
     inodes: u64,
 }
 
-impl Free {
+impl Used {
     fn of(folder: &OwnedFd) -> io::Result<Self> {
         let found = fstatvfs(folder)?;
         Ok(Self {
-            blocks: found.blocks_free(),
-            inodes: found.files_free(),
+            blocks: found.blocks() - found.blocks_free(),
+            inodes: found.files() - found.files_free(),
         })
     }
 }
@@ -135,9 +135,9 @@ pub(crate) struct Resident {
     work: Folder,
     /// `/tmp` and shared memory.
     scratch: [Folder; 2],
-    /// What a clean slot has free: when built, and with the files of this lease.
-    free_built: Free,
-    free_leased: Free,
+    /// What is in a clean slot: when built, and with the files of this lease.
+    used_built: Used,
+    used_leased: Used,
 }
 
 /// Why the resident must end.
@@ -156,7 +156,7 @@ impl Resident {
         let boxed = Folder::make(BOX)?;
         let work = Folder::make(WORK)?;
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
-        let free = Free::of(&work.fd)?;
+        let used = Used::of(&work.fd)?;
         let launcher = Launcher::new(meters, Ceilings::read()?)?;
         Ok(Self {
             socket,
@@ -164,8 +164,8 @@ impl Resident {
             boxed,
             work,
             scratch,
-            free_built: free,
-            free_leased: free,
+            used_built: used,
+            used_leased: used,
         })
     }
 
@@ -225,7 +225,7 @@ impl Resident {
             Request::Install { files } => {
                 write_files(&self.boxed.fd, &files, &mut payload, SLOT_ROOT)
                     .map_err(at("install files"))?;
-                self.free_leased = Free::of(&self.work.fd).map_err(at("measure the layer"))?;
+                self.used_leased = Used::of(&self.work.fd).map_err(at("measure the layer"))?;
                 self.send(&Reply::Installed, &[])
             }
             Request::Run(request) => {
@@ -236,7 +236,7 @@ impl Resident {
             }
             Request::EndLease => {
                 self.boxed.renew().map_err(at("empty the box"))?;
-                self.free_leased = self.free_built;
+                self.used_leased = self.used_built;
                 self.prove_clean().map_err(at("reset the slot"))
             }
         }
@@ -319,13 +319,13 @@ impl Resident {
     }
 
     fn prove_clean(&self) -> io::Result<()> {
-        let free = Free::of(&self.work.fd)?;
-        if free == self.free_leased {
+        let used = Used::of(&self.work.fd)?;
+        if used == self.used_leased {
             return Ok(());
         }
         Err(io::Error::other(format!(
-            "the writable layer has {free:?}, not {:?}",
-            self.free_leased
+            "the writable layer has {used:?}, not {:?}",
+            self.used_leased
         )))
     }
 }

@@ -2,9 +2,15 @@
 //!
 //! Used by the builder in a mount namespace of its own before any untrusted program exists, so paths
 //! cannot change under it.
+#![expect(
+    unsafe_code,
+    reason = "the mount calls of Linux 5.2 have no safe equivalents"
+)]
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -27,6 +33,50 @@ pub(crate) fn memory(target: &Path, bytes: u64, inodes: u64, flags: MsFlags) -> 
         flags,
         Some(options.as_str()),
     )?)
+}
+
+/// Changes the size of a memory file system, held by a descriptor of its root. The mount need not be
+/// in the caller's namespace (`fsopen(2)`, `fspick(2)`, `fsconfig(2)`).
+pub(crate) fn resize_memory(root: &OwnedFd, bytes: u64) -> io::Result<()> {
+    const FSPICK_EMPTY_PATH: u32 = 8;
+    const FSCONFIG_SET_STRING: u32 = 1;
+    const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
+    let value = CString::new(bytes.to_string())?;
+    let flags = FSPICK_EMPTY_PATH | 1; // FSPICK_CLOEXEC
+    // SAFETY: an empty NUL-terminated path; the descriptor is open.
+    let context = unsafe { libc::syscall(libc::SYS_fspick, root.as_raw_fd(), c"".as_ptr(), flags) };
+    let context = i32::try_from(context).map_err(|_| io::ErrorKind::InvalidData)?;
+    if context < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    let context = unsafe { OwnedFd::from_raw_fd(context) };
+    let fd = context.as_raw_fd();
+    // SAFETY: both strings are NUL-terminated and outlive the call.
+    let set = unsafe {
+        let (key, set) = (c"size".as_ptr(), FSCONFIG_SET_STRING);
+        libc::syscall(libc::SYS_fsconfig, fd, set, key, value.as_ptr(), 0)
+    };
+    if set < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let null = std::ptr::null::<libc::c_char>();
+    // SAFETY: this command takes null pointers.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            fd,
+            FSCONFIG_CMD_RECONFIGURE,
+            null,
+            null,
+            0,
+        )
+    };
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Changes the flags of the mount at `target` to read-only.
