@@ -29,9 +29,7 @@ fn main() -> anyhow::Result<()> {
     let python = Path::new("/usr/bin/python3");
     let mut figures = serde_json::Map::new();
     for workers in [1, 2] {
-        let bare = side_by_side(workers, |_| {
-            Times::of(RUNS, || support::bare(&trivial, &[]))
-        })?;
+        let bare = side_by_side(workers, |_| Times::of(RUNS, || support::bare(&trivial, &[])))?;
         let pool = pool(workers)?;
         let installed = installed(&trivial)?;
         let leased = side_by_side(workers, |worker| one_per_lease(&pool, worker, &installed))?;
@@ -61,9 +59,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?)
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 fn pool(slots: usize) -> anyhow::Result<SlotPool> {
@@ -75,11 +71,7 @@ fn pool(slots: usize) -> anyhow::Result<SlotPool> {
 fn installed(program: &Path) -> anyhow::Result<Vec<InputFile>> {
     let content = std::fs::read(program)?.into();
     let (path, mode) = (RelativePath::new("true")?, FileMode::Executable);
-    Ok(vec![InputFile {
-        path,
-        content,
-        mode,
-    }])
+    Ok(vec![InputFile { path, content, mode }])
 }
 
 /// Runs `work` on `workers` threads at once, each pinned to a processor.
@@ -102,10 +94,7 @@ fn side_by_side(
             .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("panic")))
             .collect()
     });
-    let times = times
-        .into_iter()
-        .map(|result| result?)
-        .collect::<anyhow::Result<_>>()?;
+    let times = times.into_iter().map(|result| result?).collect::<anyhow::Result<_>>()?;
     Ok(Times::side_by_side(times))
 }
 

@@ -72,24 +72,14 @@ impl Times {
             work()?;
             each.push(start.elapsed());
         }
-        Ok(Self {
-            each,
-            elapsed: begun.elapsed(),
-        })
+        Ok(Self { each, elapsed: begun.elapsed() })
     }
 
     /// Puts workers that ran side by side together.
     #[must_use]
     pub fn side_by_side(workers: Vec<Self>) -> Self {
-        let elapsed = workers
-            .iter()
-            .map(|times| times.elapsed)
-            .max()
-            .unwrap_or_default();
-        Self {
-            each: workers.into_iter().flat_map(|times| times.each).collect(),
-            elapsed,
-        }
+        let elapsed = workers.iter().map(|times| times.elapsed).max().unwrap_or_default();
+        Self { each: workers.into_iter().flat_map(|times| times.each).collect(), elapsed }
     }
 
     /// The time that `share` of the work stayed below; 0.5 is the median.
@@ -118,13 +108,8 @@ impl Times {
     #[must_use]
     pub fn drift(&self) -> f64 {
         let tenth = (self.each.len() / 10).max(1);
-        let part = |each: &[Duration]| {
-            Self {
-                each: each.to_vec(),
-                ..Self::default()
-            }
-            .quantile(0.5)
-        };
+        let part =
+            |each: &[Duration]| Self { each: each.to_vec(), ..Self::default() }.quantile(0.5);
         let (first, last) = (&self.each[..tenth], &self.each[self.each.len() - tenth..]);
         part(last).as_secs_f64() / part(first).as_secs_f64()
     }
@@ -149,12 +134,7 @@ impl Times {
 /// Where a figure was measured.
 #[must_use]
 pub fn machine() -> Value {
-    let read = |path: &str| {
-        std::fs::read_to_string(path)
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let model = read("/proc/cpuinfo")
         .lines()
         .find_map(|line| line.strip_prefix("model name\t: ").map(str::to_owned));

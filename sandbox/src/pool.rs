@@ -108,9 +108,7 @@ fn processors() -> Vec<usize> {
         return vec![0];
     };
     let count = nix::sched::CpuSet::count();
-    (0..count)
-        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-        .collect()
+    (0..count).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,10 +145,7 @@ impl SlotPool {
         let permit = self.0.permits.acquire().await.map_err(|_| Error::Closed)?;
         permit.forget();
         let slot = self.0.take_free().ok_or(Error::Closed)?;
-        let mut lease = Lease {
-            slot: Some(slot),
-            pool: Arc::clone(&self.0),
-        };
+        let mut lease = Lease { slot: Some(slot), pool: Arc::clone(&self.0) };
         if let Some(slot) = &mut lease.slot {
             slot.register()?;
         }
@@ -243,15 +238,9 @@ impl Pool {
     /// Takes the free slot whose processor has the fewest leases.
     fn take_free(&self) -> Option<Slot> {
         let mut state = locked(&self.state);
-        let load = |slot: &Slot| {
-            slot.cpu
-                .and_then(|cpu| state.leased_on.get(&cpu))
-                .copied()
-                .unwrap_or(0)
-        };
-        let best = (0..state.free.len())
-            .rev()
-            .min_by_key(|index| load(&state.free[*index]))?;
+        let load =
+            |slot: &Slot| slot.cpu.and_then(|cpu| state.leased_on.get(&cpu)).copied().unwrap_or(0);
+        let best = (0..state.free.len()).rev().min_by_key(|index| load(&state.free[*index]))?;
         let slot = state.free.swap_remove(best);
         state.leased += 1;
         if let Some(cpu) = slot.cpu {

@@ -33,10 +33,7 @@ use crate::spec::RelativePath;
 pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
 
 const SLOT_ROOT: Owner = Owner { uid: 0, gid: 0 };
-const PROGRAM: Owner = Owner {
-    uid: RUN_ID,
-    gid: RUN_ID,
-};
+const PROGRAM: Owner = Owner { uid: RUN_ID, gid: RUN_ID };
 
 /// A folder of the writable layer that is made anew after each run.
 struct Place {
@@ -46,30 +43,10 @@ struct Place {
     mode: u32,
 }
 
-const BOX: Place = Place {
-    parent: c"/",
-    name: c"box",
-    owner: SLOT_ROOT,
-    mode: 0o755,
-};
-const WORK: Place = Place {
-    parent: c"/",
-    name: c"w",
-    owner: PROGRAM,
-    mode: 0o755,
-};
-const TEMPORARY: Place = Place {
-    parent: c"/",
-    name: c"tmp",
-    owner: SLOT_ROOT,
-    mode: 0o1777,
-};
-const SHARED: Place = Place {
-    parent: c"/run",
-    name: c"shm",
-    owner: SLOT_ROOT,
-    mode: 0o1777,
-};
+const BOX: Place = Place { parent: c"/", name: c"box", owner: SLOT_ROOT, mode: 0o755 };
+const WORK: Place = Place { parent: c"/", name: c"w", owner: PROGRAM, mode: 0o755 };
+const TEMPORARY: Place = Place { parent: c"/", name: c"tmp", owner: SLOT_ROOT, mode: 0o1777 };
+const SHARED: Place = Place { parent: c"/run", name: c"shm", owner: SLOT_ROOT, mode: 0o1777 };
 
 /// A [`Place`] that stands.
 #[derive(Debug)]
@@ -83,21 +60,10 @@ struct Folder {
 
 impl Folder {
     fn make(place: Place) -> io::Result<Self> {
-        let Place {
-            parent,
-            name,
-            owner,
-            mode,
-        } = place;
+        let Place { parent, name, owner, mode } = place;
         let parent = tree::open_folder(parent)?;
         let fd = tree::make_folder(&parent, name, owner, mode)?;
-        Ok(Self {
-            parent,
-            name,
-            owner,
-            mode,
-            fd,
-        })
+        Ok(Self { parent, name, owner, mode, fd })
     }
 
     /// Empties it and replaces it, so that nothing of it remains: no attribute, mode or time.
@@ -158,15 +124,7 @@ impl Resident {
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
         let used = Used::of(&work.fd)?;
         let launcher = Launcher::new(meters, Ceilings::read()?)?;
-        Ok(Self {
-            socket,
-            launcher,
-            boxed,
-            work,
-            scratch,
-            used_built: used,
-            used_leased: used,
-        })
+        Ok(Self { socket, launcher, boxed, work, scratch, used_built: used, used_leased: used })
     }
 
     /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
@@ -185,29 +143,16 @@ impl Resident {
         while fault.is_none() {
             match control::receive::<Request>(&self.socket, MsgFlags::empty()) {
                 Ok(Some(message)) => {
-                    fault = self
-                        .handle(message.header, message.payload, message.extra)
-                        .err();
+                    fault = self.handle(message.header, message.payload, message.extra).err();
                 }
                 Ok(None) => return,
-                Err(source) => {
-                    fault = Some(Fault {
-                        step: "receive a request",
-                        source,
-                    })
-                }
+                Err(source) => fault = Some(Fault { step: "receive a request", source }),
             }
         }
         if let Some(Fault { step, source }) = fault {
             let errno = source.raw_os_error().unwrap_or(libc::EIO);
             // Nobody is left to tell if this fails; ending is all that remains.
-            drop(self.send(
-                &Reply::Failed {
-                    step: step.to_owned(),
-                    errno,
-                },
-                &[],
-            ));
+            drop(self.send(&Reply::Failed { step: step.to_owned(), errno }, &[]));
         }
     }
 
@@ -247,32 +192,17 @@ impl Resident {
         if request.has_stdin != stdin.is_some() {
             return Err(at("take standard input")(io::ErrorKind::InvalidData.into()));
         }
-        let launched = self
-            .launcher
-            .run(request, stdin, &self.socket)
-            .map_err(at("run"))?;
+        let launched = self.launcher.run(request, stdin, &self.socket).map_err(at("run"))?;
         let facts = match launched {
             Launched::Ended(facts) => facts,
             Launched::Refused { step, errno } => {
-                return self.send(
-                    &Reply::NotLaunched {
-                        step: step as u8,
-                        errno,
-                    },
-                    &[],
-                );
+                return self.send(&Reply::NotLaunched { step: step as u8, errno }, &[]);
             }
             Launched::Abandoned => std::process::exit(0),
         };
-        let collected = self
-            .collect(&request.collect)
-            .map_err(at("collect files"))?;
+        let collected = self.collect(&request.collect).map_err(at("collect files"))?;
         let mut parts: Vec<&[u8]> = vec![&facts.stdout.bytes, &facts.stderr.bytes];
-        parts.extend(
-            collected
-                .iter()
-                .filter_map(|(_, content)| content.as_deref()),
-        );
+        parts.extend(collected.iter().filter_map(|(_, content)| content.as_deref()));
         let ended = Ended {
             termination: facts.termination,
             usage: facts.usage,

@@ -93,11 +93,7 @@ impl Slot {
         // Removed again by the drop of `Unfinished` unless the slot comes to stand.
         claim.groups.create()?;
         match start_resident(blueprint, &claim) {
-            Ok(Started {
-                socket,
-                resident,
-                writable,
-            }) => Ok(Self {
+            Ok(Started { socket, resident, writable }) => Ok(Self {
                 socket: AsyncSocket::Idle(socket),
                 resident,
                 writable,
@@ -149,15 +145,11 @@ impl Slot {
 
     /// Puts files below `/box`.
     pub(crate) async fn install(&mut self, files: &[InputFile]) -> Result<(), Error> {
-        let request = Request::Install {
-            files: headers(files),
-        };
+        let request = Request::Install { files: headers(files) };
         self.installed_bytes += files.iter().map(bytes_on_disk).sum::<u64>();
         self.fit_disk(self.disk_bytes)?;
         let contents: Vec<&[u8]> = files.iter().map(|file| &*file.content).collect();
-        let message = self
-            .exchange(&request, &contents, None, Duration::ZERO)
-            .await?;
+        let message = self.exchange(&request, &contents, None, Duration::ZERO).await?;
         match message.header {
             Reply::Installed => Ok(()),
             other @ (Reply::Ready
@@ -185,16 +177,8 @@ impl Slot {
         self.fit_disk(spec.limits.disk.0 + FOLDER_BYTES)?;
         let stdin = stdin_file(&spec.stdin).map_err(Error::io("prepare standard input"))?;
         let request = Request::Run(RunRequest {
-            argv: spec
-                .argv
-                .iter()
-                .map(|item| item.as_bytes().to_vec())
-                .collect(),
-            env: spec
-                .env
-                .iter()
-                .map(|item| item.as_bytes().to_vec())
-                .collect(),
+            argv: spec.argv.iter().map(|item| item.as_bytes().to_vec()).collect(),
+            env: spec.env.iter().map(|item| item.as_bytes().to_vec()).collect(),
             files: headers(&spec.files),
             collect: spec
                 .collect
@@ -205,9 +189,8 @@ impl Slot {
             has_stdin: stdin.is_some(),
         });
         let contents: Vec<&[u8]> = spec.files.iter().map(|file| &*file.content).collect();
-        let message = self
-            .exchange(&request, &contents, stdin.as_ref(), spec.limits.wall_time)
-            .await?;
+        let message =
+            self.exchange(&request, &contents, stdin.as_ref(), spec.limits.wall_time).await?;
         match message.header {
             Reply::Ended(ended) => outcome(spec, ended, message.payload).map_err(|error| {
                 self.doubtful = true;
@@ -238,10 +221,9 @@ impl Slot {
         let reply = tokio::time::timeout(patience + RESIDENT_GRACE, self.receive());
         let reply = match reply.await {
             Ok(reply) => reply.map_err(|error| self.fault("receive a reply", error.to_string())),
-            Err(_) => Err(self.fault(
-                "wait for a reply",
-                "the resident does not answer".to_owned(),
-            )),
+            Err(_) => {
+                Err(self.fault("wait for a reply", "the resident does not answer".to_owned()))
+            }
         }?;
         match reply {
             Some(message) => {
@@ -266,11 +248,7 @@ impl Slot {
     }
 
     fn fault(&self, step: &'static str, reason: String) -> Error {
-        Error::Slot {
-            slot: self.claim.number,
-            step,
-            reason,
-        }
+        Error::Slot { slot: self.claim.number, step, reason }
     }
 
     fn unexpected(&mut self, step: &'static str, reply: &Reply) -> Error {
@@ -343,10 +321,7 @@ fn outcome(spec: &RunSpec, ended: Ended, mut payload: Payload) -> io::Result<Out
         if bytes > spec.limits.output.0 {
             return Err(too_long());
         }
-        Ok(Captured {
-            bytes: payload.take(bytes)?.into(),
-            truncated,
-        })
+        Ok(Captured { bytes: payload.take(bytes)?.into(), truncated })
     };
     let (stdout, stderr) = (captured(ended.stdout)?, captured(ended.stderr)?);
     if ended.files.len() != spec.collect.len() {
@@ -363,13 +338,7 @@ fn outcome(spec: &RunSpec, ended: Ended, mut payload: Payload) -> io::Result<Out
             CollectedHeader::TooLarge => Collected::TooLarge,
         });
     }
-    Ok(Outcome {
-        termination: ended.termination,
-        usage: ended.usage,
-        stdout,
-        stderr,
-        files,
-    })
+    Ok(Outcome { termination: ended.termination, usage: ended.usage, stdout, stderr, files })
 }
 
 /// A resident that serves.
@@ -406,32 +375,21 @@ fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<Started, E
         .and_then(|()| await_resident(&ours, claim.number));
     end_builder(&mut builder, handed_over.is_ok())?;
     let (resident, writable) = handed_over?;
-    Ok(Started {
-        socket: ours,
-        resident,
-        writable,
-    })
+    Ok(Started { socket: ours, resident, writable })
 }
 
 fn end_builder(builder: &mut Child, done: bool) -> Result<(), Error> {
     if !done {
         builder.kill().map_err(Error::io("end a builder"))?;
     }
-    builder
-        .wait()
-        .map(drop)
-        .map_err(Error::io("wait for a builder"))
+    builder.wait().map(drop).map_err(Error::io("wait for a builder"))
 }
 
 /// Waits for both messages of a successful build, in either order: the resident's pidfd from the
 /// builder, and `Ready` from the resident.
 fn await_resident(socket: &OwnedFd, slot: u32) -> Result<(OwnedFd, OwnedFd), Error> {
     let deadline = Instant::now() + SLOT_BUILD_TIME_MAX;
-    let failed = |step: &str, source| Error::Build {
-        slot,
-        step: step.to_owned(),
-        source,
-    };
+    let failed = |step: &str, source| Error::Build { slot, step: step.to_owned(), source };
     let (mut resident, mut ready) = (None, false);
     let result = loop {
         if ready && let Some(resident) = resident.take() {
