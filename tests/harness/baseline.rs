@@ -71,14 +71,14 @@ impl Baseline {
     ///
     /// # Errors
     /// After a bounded wait: everything that is left, one line each.
-    pub async fn assert_restored(&self, folders: &[&Path]) -> Result<()> {
+    pub fn assert_restored(&self, folders: &[&Path]) -> Result<()> {
         let mut left = Vec::new();
-        let clean = deadline::poll(TEARDOWN_TIME_MAX, || {
+        let clean = deadline::poll_blocking(TEARDOWN_TIME_MAX, || {
             reap_orphans(self.root);
             left = self.leftovers(&Self::of(self.root, folders));
             left.is_empty().then_some(())
         });
-        if clean.await.is_some() {
+        if clean.is_some() {
             return Ok(());
         }
         let mut message = String::from("left behind:");

@@ -45,7 +45,9 @@ impl Default for ServiceConfig {
 pub struct Service {
     child: Child,
     address: SocketAddr,
-    scratch: TempDir,
+    /// There until another service takes it over.
+    scratch: Option<TempDir>,
+    config: ServiceConfig,
 }
 
 impl Service {
@@ -62,12 +64,26 @@ impl Service {
     /// # Errors
     /// No executable, or not ready in time; with what the service said.
     pub async fn start_with(config: ServiceConfig) -> Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("assay-test-").tempdir()?;
+        fs::create_dir(scratch.path().join("tmp"))?;
+        Self::start_in(scratch, config).await
+    }
+
+    /// Starts another in the same folders, after this one has ended.
+    ///
+    /// # Errors
+    /// As [`Self::start_with`].
+    pub async fn restart(mut self) -> Result<Self> {
+        ensure!(self.child.try_wait()?.is_some(), "the service still runs");
+        let scratch = self.scratch.take().context("the scratch folder is gone")?;
+        Self::start_in(scratch, self.config.clone()).await
+    }
+
+    async fn start_in(scratch: TempDir, config: ServiceConfig) -> Result<Self> {
         let executable = match &config.executable {
             Some(path) => path.clone(),
             None => executable_beside_us("assay")?,
         };
-        let scratch = tempfile::Builder::new().prefix("assay-test-").tempdir()?;
-        fs::create_dir(scratch.path().join("tmp"))?;
         let address = free_address()?;
         let log = File::create(scratch.path().join("log"))?;
         let child = Command::new(&executable)
@@ -79,7 +95,7 @@ impl Service {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("failed to start {}", executable.display()))?;
-        let mut service = Self { child, address, scratch };
+        let mut service = Self { child, address, scratch: Some(scratch), config };
         service.wait_ready().await?;
         Ok(service)
     }
@@ -102,13 +118,17 @@ impl Service {
     /// What it has said so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.folder().join("log")).unwrap_or_default()
+    }
+
+    fn folder(&self) -> &Path {
+        self.scratch.as_ref().map_or(Path::new(""), TempDir::path)
     }
 
     /// Files that it keeps while it runs; all must be gone when it has ended.
     #[must_use]
     pub fn folders(&self) -> [PathBuf; 2] {
-        [self.scratch.path().join("tmp"), self.scratch.path().join("state")]
+        [self.folder().join("tmp"), self.folder().join("state")]
     }
 
     /// Sends `signal`. It is our child and not yet waited for, so the number is still its own.
