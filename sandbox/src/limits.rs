@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A number of bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Bytes(pub u64);
 
 impl Bytes {
@@ -176,7 +178,12 @@ impl Limits {
                 return Ok(());
             }
             let [value, min, max] = [value, min, max].map(|v| format!("{v:?}"));
-            Err(LimitError { name, value, min, max })
+            Err(LimitError {
+                name,
+                value,
+                min,
+                max,
+            })
         }
         let (min, max) = (&LIMITS_MIN, &LIMITS_MAX);
         within("cpu_time", self.cpu_time, min.cpu_time, max.cpu_time)?;
@@ -185,7 +192,12 @@ impl Limits {
         within("pids", self.pids, min.pids, max.pids)?;
         within("output", self.output.0, min.output.0, max.output.0)?;
         within("disk", self.disk.0, min.disk.0, max.disk.0)?;
-        within("open_files", self.open_files, min.open_files, max.open_files)?;
+        within(
+            "open_files",
+            self.open_files,
+            min.open_files,
+            max.open_files,
+        )?;
         within("stack", self.stack.0, min.stack.0, max.stack.0)
     }
 }
@@ -198,9 +210,15 @@ mod tests {
     fn limits_are_accepted_at_the_bound_and_refused_beyond_it() {
         assert_eq!(LIMITS_MIN.check(), Ok(()));
         assert_eq!(LIMITS_MAX.check(), Ok(()));
-        let over = Limits { pids: LIMITS_MAX.pids + 1, ..LIMITS_MAX };
+        let over = Limits {
+            pids: LIMITS_MAX.pids + 1,
+            ..LIMITS_MAX
+        };
         assert_eq!(over.check().unwrap_err().name, "pids");
-        let under = Limits { memory: Bytes(LIMITS_MIN.memory.0 - 1), ..LIMITS_MAX };
+        let under = Limits {
+            memory: Bytes(LIMITS_MIN.memory.0 - 1),
+            ..LIMITS_MAX
+        };
         assert_eq!(under.check().unwrap_err().name, "memory");
     }
 }

@@ -1,0 +1,560 @@
+//! Control groups: memory, pids and cpu of one slot, on version 2 and on version 1.
+//!
+//! Groups are made once per slot and reused: creating and removing them costs several times as much
+//! as the rest of a launch. What a run leaves in its group (kernel memory that is freed late) is
+//! kept out of the next run's figures: each slot has [`MEMORY_GROUPS`] memory groups in rotation,
+//! and what is still charged at the start is added to the limit and taken from the peak.
+//!
+//! The supervisor makes and removes groups ([`Parent`], [`SlotGroups`]). The resident holds open
+//! files of them ([`Meters`]) and needs no path. Sources: `cgroups(7)`; kernel
+//! `admin-guide/cgroup-v2.rst`, `admin-guide/cgroup-v1/{memory,pids,cpuacct}.rst`.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cgroups_rs::Controllers;
+use cgroups_rs::hierarchies::{V1, is_cgroup2_unified_mode};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::limits::{Bytes, Limits};
+
+/// Memory groups of one slot, used in turn.
+pub(crate) const MEMORY_GROUPS: usize = 2;
+const ROTATION: [&str; MEMORY_GROUPS] = ["a", "b"];
+
+/// How long the kernel may take to let go of a group whose processes have ended.
+const REMOVE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Which of the two interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Version {
+    /// One hierarchy for all controllers.
+    V2,
+    /// A hierarchy for each controller.
+    V1,
+}
+
+/// Where slots' groups are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Parent {
+    version: Version,
+    memory: PathBuf,
+    pids: PathBuf,
+    cpu: PathBuf,
+}
+
+/// The folders of one slot's groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SlotGroups {
+    pub(crate) version: Version,
+    memory: PathBuf,
+    pids: PathBuf,
+    cpu: PathBuf,
+}
+
+fn failed(operation: impl Into<String>, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let (operation, path) = (operation.into(), path.to_owned());
+    move |source| Error::Cgroup {
+        operation,
+        path,
+        source,
+    }
+}
+
+fn write(path: &Path, value: &str) -> Result<(), Error> {
+    fs::write(path, value).map_err(failed(format!("write {value} to"), path))
+}
+
+impl Parent {
+    /// Finds the hierarchies and the caller's own place in them, or below `inside` where given:
+    /// there the same relative path is used in every hierarchy.
+    pub(crate) fn find(inside: Option<&Path>) -> Result<Self, Error> {
+        if is_cgroup2_unified_mode() {
+            let root = cgroups_rs::hierarchies::auto().root();
+            let own = own_group(&root, "", inside)?;
+            return Ok(Self {
+                version: Version::V2,
+                memory: own.clone(),
+                pids: own.clone(),
+                cpu: own,
+            });
+        }
+        let hierarchies = V1::new();
+        let locate = |controller: Controllers, name: &str| {
+            let root = hierarchies.get_mount_point(controller).ok_or_else(|| Error::Unfit {
+                reason: format!(
+                    "there is no control group controller {name}; mount it, or boot with cgroup v2"
+                ),
+            })?;
+            own_group(&root, name, inside)
+        };
+        Ok(Self {
+            version: Version::V1,
+            memory: locate(Controllers::Mem, "memory")?,
+            pids: locate(Controllers::Pids, "pids")?,
+            cpu: locate(Controllers::CpuAcct, "cpuacct")?,
+        })
+    }
+
+    /// Which interface is used.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Where memory groups are made, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.memory
+    }
+
+    /// On version 2, hands the controllers down to children. A group with processes of its own
+    /// cannot do so ("no internal processes"), so they move to a child first.
+    pub(crate) fn delegate(&self) -> Result<(), Error> {
+        if self.version == Version::V1 {
+            return Ok(());
+        }
+        let control = self.memory.join("cgroup.subtree_control");
+        let wanted = "+memory +pids +cpu";
+        if fs::write(&control, wanted).is_ok() {
+            return Ok(());
+        }
+        let own = self.memory.join("assay-supervisor");
+        make(&own)?;
+        let members = self.memory.join("cgroup.procs");
+        let list = fs::read_to_string(&members).map_err(failed("read", &members))?;
+        for pid in list.lines() {
+            // A process that has ended meanwhile is no obstacle.
+            match fs::write(own.join("cgroup.procs"), pid) {
+                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                    return Err(failed("move the service into", &own)(error));
+                }
+                _ => {}
+            }
+        }
+        write(&control, wanted)
+    }
+
+    /// The groups of slot `slot`: paths only, nothing is made.
+    pub(crate) fn groups(&self, slot: u32) -> SlotGroups {
+        let name = format!("assay-slot-{slot}");
+        SlotGroups {
+            version: self.version,
+            memory: self.memory.join(&name),
+            pids: self.pids.join(&name),
+            cpu: self.cpu.join(&name),
+        }
+    }
+}
+
+/// The caller's own group in the hierarchy mounted at `root`.
+fn own_group(root: &Path, controller: &str, inside: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(inside) = inside {
+        let path = root.join(inside.strip_prefix("/").unwrap_or(inside));
+        make(&path)?;
+        return Ok(path);
+    }
+    let table = Path::new("/proc/self/cgroup");
+    let text = fs::read_to_string(table).map_err(failed("read", table))?;
+    let own = text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (_, names, path) = (fields.next()?, fields.next()?, fields.next()?);
+        names
+            .split(',')
+            .any(|name| name == controller)
+            .then_some(path)
+    });
+    let own = root.join(own.unwrap_or("/").trim_start_matches('/'));
+    // Where a container shows only its own part of the hierarchy, the path is relative to a root
+    // that cannot be seen.
+    Ok(if own.is_dir() { own } else { root.to_owned() })
+}
+
+fn make(path: &Path) -> Result<(), Error> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(failed("create", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl SlotGroups {
+    /// Every folder, parents first, without repetition.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.memory.clone(), self.pids.clone(), self.cpu.clone()];
+        folders.dedup();
+        folders.extend(ROTATION.iter().map(|name| self.memory.join(name)));
+        folders
+    }
+
+    /// Makes the groups. Those of a dead owner must have been removed before.
+    pub(crate) fn create(&self) -> Result<(), Error> {
+        for folder in self.folders() {
+            make(&folder)?;
+        }
+        if self.version == Version::V2 {
+            write(
+                &self.memory.join("cgroup.subtree_control"),
+                "+memory +pids +cpu",
+            )?;
+        }
+        for name in ROTATION {
+            let group = self.memory.join(name);
+            match self.version {
+                Version::V1 => write(&group.join("memory.swappiness"), "0")?,
+                // Absent where the kernel has no swap accounting: then there is nothing to limit.
+                Version::V2 => match fs::write(group.join("memory.swap.max"), "0") {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed("write 0 to", &group.join("memory.swap.max"))(error));
+                    }
+                    _ => {}
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what is left in the groups and removes them. Groups that are not there are fine.
+    pub(crate) fn destroy(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + REMOVE_TIME_MAX;
+        for folder in self.folders().iter().rev() {
+            loop {
+                match fs::remove_dir(folder) {
+                    Ok(()) => break,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    Err(error) if Instant::now() > deadline => {
+                        return Err(failed("remove", folder)(error));
+                    }
+                    Err(_) => {
+                        kill_members(folder)?;
+                        // The kernel frees a group's last process some time after its parent has
+                        // waited for it; there is no event to wait for on version 1.
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what the resident of the slot needs.
+    pub(crate) fn open(&self) -> Result<Meters, Error> {
+        let memory = ROTATION
+            .iter()
+            .map(|name| MemoryGroup::open(&self.memory.join(name), self.version))
+            .collect::<Result<Vec<_>, _>>()?;
+        let shared = match self.version {
+            Version::V2 => None,
+            Version::V1 => Some(SharedV1 {
+                pids_join: open_to_write(&self.pids.join("tasks"))?,
+                pids_max: open_to_write(&self.pids.join("pids.max"))?,
+                cpu_join: open_to_write(&self.cpu.join("tasks"))?,
+                cpu_usage: open_to_read(&self.cpu.join("cpuacct.usage"))?,
+            }),
+        };
+        Ok(Meters {
+            memory,
+            shared,
+            current: 0,
+            pids_max: 0,
+        })
+    }
+
+    /// Joins the slot's groups and leaves them again through `around`, so that a namespace made
+    /// there has the slot's group as its root.
+    pub(crate) fn inside<T>(&self, around: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        // On version 2 a group that hands controllers down takes no processes.
+        if self.version == Version::V2 {
+            return around();
+        }
+        let folders = [&self.memory, &self.pids, &self.cpu];
+        for folder in folders {
+            fs::write(folder.join("tasks"), "0")?;
+        }
+        let result = around();
+        for folder in folders {
+            let parent = folder.parent().unwrap_or(folder);
+            fs::write(parent.join("tasks"), "0")?;
+        }
+        result
+    }
+}
+
+/// Ends the processes of a group by pidfd, so that a number that was given anew is never hit.
+fn kill_members(folder: &Path) -> Result<(), Error> {
+    let members = folder.join("cgroup.procs");
+    let Ok(list) = fs::read_to_string(&members) else {
+        return Ok(());
+    };
+    for pid in list.lines().filter_map(|line| line.parse::<i32>().ok()) {
+        let Ok(process) = super::process::open_descriptor(pid) else {
+            continue;
+        };
+        // Still a member after the descriptor was taken: then it is the one that was listed.
+        let still = fs::read_to_string(&members).unwrap_or_default();
+        if still.lines().any(|line| line.parse() == Ok(pid)) {
+            super::process::kill_by_descriptor(std::os::fd::AsFd::as_fd(&process))
+                .map_err(failed("end the processes of", folder))?;
+        }
+    }
+    Ok(())
+}
+
+fn open_to_write(path: &Path) -> Result<File, Error> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(failed("open", path))
+}
+
+fn open_to_read(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(failed("open", path))
+}
+
+/// One memory group, as open files.
+#[derive(Debug)]
+struct MemoryGroup {
+    version: Version,
+    join: File,
+    max: File,
+    /// Version 1: memory and swap together.
+    max_with_swap: Option<File>,
+    usage: File,
+    peak: Option<File>,
+    events: File,
+    /// Version 2: here, and not in a hierarchy of their own.
+    pids_max: Option<File>,
+    cpu: Option<File>,
+    limit: u64,
+    pids: u32,
+}
+
+#[derive(Debug)]
+struct SharedV1 {
+    pids_join: File,
+    pids_max: File,
+    cpu_join: File,
+    cpu_usage: File,
+}
+
+/// What limits and measures the runs of a slot. Held by the resident.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    memory: Vec<MemoryGroup>,
+    shared: Option<SharedV1>,
+    current: usize,
+    pids_max: u32,
+}
+
+/// Counters at the start of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    usage: u64,
+    kills: u64,
+    cpu: Duration,
+}
+
+/// Bytes that may still be charged to a group when a run starts in it; above, the other group is
+/// looked at.
+const LEFTOVER_BYTES_MAX: u64 = 8 << 20;
+
+impl MemoryGroup {
+    fn open(path: &Path, version: Version) -> Result<Self, Error> {
+        let optional = |name: &str| open_to_write(&path.join(name)).ok();
+        let of = |v2: &str, v1: &str| path.join(if version == Version::V2 { v2 } else { v1 });
+        let is_v2 = version == Version::V2;
+        Ok(Self {
+            version,
+            join: open_to_write(&of("cgroup.procs", "tasks"))?,
+            max: open_to_write(&of("memory.max", "memory.limit_in_bytes"))?,
+            max_with_swap: if is_v2 {
+                None
+            } else {
+                optional("memory.memsw.limit_in_bytes")
+            },
+            usage: open_to_read(&of("memory.current", "memory.usage_in_bytes"))?,
+            // Resetting memory.peak needs Linux 6.12; before, it cannot be opened for writing.
+            peak: optional(if is_v2 {
+                "memory.peak"
+            } else {
+                "memory.max_usage_in_bytes"
+            }),
+            events: open_to_read(&of("memory.events", "memory.oom_control"))?,
+            pids_max: if is_v2 {
+                Some(open_to_write(&path.join("pids.max"))?)
+            } else {
+                None
+            },
+            cpu: if is_v2 {
+                Some(open_to_read(&path.join("cpu.stat"))?)
+            } else {
+                None
+            },
+            limit: u64::MAX,
+            pids: 0,
+        })
+    }
+
+    fn set_limit(&mut self, bytes: u64) -> io::Result<()> {
+        if self.limit == bytes {
+            return Ok(());
+        }
+        let value = bytes.to_string();
+        // The limit with swap may never be below the limit without: it rises first and falls last.
+        let rises = bytes > self.limit;
+        if rises && let Some(with_swap) = &self.max_with_swap {
+            put(with_swap, &value)?;
+        }
+        put(&self.max, &value)?;
+        if !rises && let Some(with_swap) = &self.max_with_swap {
+            put(with_swap, &value)?;
+        }
+        self.limit = bytes;
+        Ok(())
+    }
+
+    /// Processes that the kernel killed because this group was full.
+    fn kills(&self) -> io::Result<u64> {
+        field(&self.events, "oom_kill ")
+    }
+}
+
+fn put(file: &File, value: &str) -> io::Result<()> {
+    file.write_at(value.as_bytes(), 0).map(drop)
+}
+
+/// Reads a small file of the kernel's whole, without allocating.
+fn with_text<T>(file: &File, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<T> {
+    let mut buffer = [0; 2048];
+    let length = file.read_at(&mut buffer, 0)?;
+    std::str::from_utf8(&buffer[..length])
+        .ok()
+        .and_then(parse)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected control group file"))
+}
+
+fn value(file: &File) -> io::Result<u64> {
+    with_text(file, |text| text.trim().parse().ok())
+}
+
+fn field(file: &File, name: &str) -> io::Result<u64> {
+    with_text(file, |text| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|text| text.trim().parse().ok())
+    })
+}
+
+impl Meters {
+    /// Where a child writes `0` to join the groups of this run; the memory group comes last, so that
+    /// nothing of the launch is charged to it but the program's own.
+    pub(crate) fn join_descriptors(&self) -> [RawFd; 3] {
+        let memory = self.memory[self.current].join.as_raw_fd();
+        match &self.shared {
+            Some(shared) => [
+                shared.pids_join.as_raw_fd(),
+                shared.cpu_join.as_raw_fd(),
+                memory,
+            ],
+            None => [-1, -1, memory],
+        }
+    }
+
+    /// Chooses a memory group, sets the limits and notes the counters.
+    pub(crate) fn start(&mut self, limits: &Limits) -> io::Result<Start> {
+        let mut usage = u64::MAX;
+        for _ in 0..MEMORY_GROUPS {
+            self.current = (self.current + 1) % MEMORY_GROUPS;
+            usage = value(&self.memory[self.current].usage)?;
+            if usage <= LEFTOVER_BYTES_MAX {
+                break;
+            }
+        }
+        let group = &mut self.memory[self.current];
+        // Rounded up, so that the file is rarely written.
+        group.set_limit(limits.memory.0 + usage.next_multiple_of(4 << 20))?;
+        if let Some(peak) = &group.peak {
+            put(peak, "0")?;
+        }
+        if let Some(pids_max) = &group.pids_max
+            && group.pids != limits.pids
+        {
+            put(pids_max, &limits.pids.to_string())?;
+            group.pids = limits.pids;
+        }
+        if let Some(shared) = &self.shared
+            && self.pids_max != limits.pids
+        {
+            put(&shared.pids_max, &limits.pids.to_string())?;
+            self.pids_max = limits.pids;
+        }
+        let kills = self.memory[self.current].kills()?;
+        Ok(Start {
+            usage,
+            kills,
+            cpu: self.cpu_total()?,
+        })
+    }
+
+    fn cpu_total(&self) -> io::Result<Duration> {
+        match (&self.shared, &self.memory[self.current].cpu) {
+            (Some(shared), _) => Ok(Duration::from_nanos(value(&shared.cpu_usage)?)),
+            (None, Some(stat)) => Ok(Duration::from_micros(field(stat, "usage_usec ")?)),
+            (None, None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Processor time since `start`.
+    pub(crate) fn cpu_time(&self, start: &Start) -> io::Result<Duration> {
+        Ok(self.cpu_total()?.saturating_sub(start.cpu))
+    }
+
+    /// Whether the kernel killed a process of the run for memory since `start`.
+    pub(crate) fn memory_exhausted(&self, start: &Start) -> io::Result<bool> {
+        Ok(self.memory[self.current].kills()? > start.kills)
+    }
+
+    /// Largest memory of all processes together since `start`, as far as the kernel tells.
+    pub(crate) fn peak_memory(&self, start: &Start) -> io::Result<Bytes> {
+        let group = &self.memory[self.current];
+        let peak = match (&group.peak, group.version) {
+            (Some(peak), Version::V1 | Version::V2) => value(peak)?,
+            (None, Version::V1 | Version::V2) => 0,
+        };
+        Ok(Bytes(peak.saturating_sub(start.usage)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_kernel_files_are_read_by_name() {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, b"low 0\noom 3\noom_kill 2\noom_group_kill 1\n")
+            .unwrap();
+        assert_eq!(field(&file, "oom_kill ").unwrap(), 2);
+        assert!(field(&file, "missing ").is_err());
+    }
+
+    #[test]
+    fn folders_of_a_slot_are_listed_parents_first() {
+        let one = PathBuf::from("/cg/assay-slot-1");
+        let groups = SlotGroups {
+            version: Version::V2,
+            memory: one.clone(),
+            pids: one.clone(),
+            cpu: one.clone(),
+        };
+        assert_eq!(
+            groups.folders(),
+            [one.clone(), one.join("a"), one.join("b")]
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! Credentials: identity maps of a user namespace, capabilities, privileges that never come back.
+#![expect(unsafe_code, reason = "prctl and capset have no safe equivalents")]
+
+use std::io;
+
+/// Ids that a slot has for itself: 64 Ki, as container runtimes give to one container.
+pub(crate) const IDS_PER_SLOT: u32 = 1 << 16;
+
+/// The identity map of a user namespace whose ids 0 to 65535 are `base` and up outside.
+pub(crate) fn identity_map(base: u32) -> String {
+    format!("0 {base} {IDS_PER_SLOT}\n")
+}
+
+fn prctl(option: i32, value: u64) -> io::Result<()> {
+    // SAFETY: the options used in this file take one integer and zeros.
+    let result = unsafe { libc::prctl(option, value, 0, 0, 0) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// From now on no exec gives privileges (`no_new_privs` of `prctl(2)`).
+pub(crate) fn forbid_new_privileges() -> io::Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// Neither memory nor `/proc/PID` of this process can be reached by other users, and it leaves no
+/// core file.
+pub(crate) fn forbid_inspection() -> io::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 0)
+}
+
+/// Empties the bounding set: no program started from here can ever hold a capability.
+pub(crate) fn empty_bounding_set() -> io::Result<()> {
+    for capability in 0..64 {
+        match prctl(libc::PR_CAPBSET_DROP, capability) {
+            Ok(()) => {}
+            // Beyond the last capability that this kernel knows.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Locks the secure bits (`capabilities(7)`): user id 0 is nobody special at exec, capabilities fall
+/// with a change of user, and ambient ones cannot be raised.
+pub(crate) fn lock_secure_bits() -> io::Result<()> {
+    const NOROOT: u64 = 1 << 0;
+    const NOROOT_LOCKED: u64 = 1 << 1;
+    const NO_SETUID_FIXUP_LOCKED: u64 = 1 << 3;
+    const KEEP_CAPS_LOCKED: u64 = 1 << 5;
+    const NO_CAP_AMBIENT_RAISE: u64 = 1 << 6;
+    const NO_CAP_AMBIENT_RAISE_LOCKED: u64 = 1 << 7;
+    prctl(
+        libc::PR_SET_SECUREBITS,
+        NOROOT
+            | NOROOT_LOCKED
+            | NO_SETUID_FIXUP_LOCKED
+            | KEEP_CAPS_LOCKED
+            | NO_CAP_AMBIENT_RAISE
+            | NO_CAP_AMBIENT_RAISE_LOCKED,
+    )
+}
+
+/// What the resident keeps until its end, inside its own user namespace only: ids and files of its
+/// own slot, ending its programs, a fresh ipc namespace for each run.
+const RESIDENT_CAPABILITIES: u64 = 1 << 0 // CHOWN
+    | 1 << 1 // DAC_OVERRIDE
+    | 1 << 3 // FOWNER
+    | 1 << 5 // KILL
+    | 1 << 6 // SETGID
+    | 1 << 7 // SETUID
+    | 1 << 21; // SYS_ADMIN: CLONE_NEWIPC
+
+/// Keeps [`RESIDENT_CAPABILITIES`] and gives up the rest.
+pub(crate) fn keep_resident_capabilities() -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let low = u32::try_from(RESIDENT_CAPABILITIES & 0xffff_ffff).unwrap_or(0);
+    // Effective, permitted, inheritable; the second row is capabilities 32 and up.
+    let data: [[u32; 3]; 2] = [[low, low, 0], [0, 0, 0]];
+    // SAFETY: header and data have the layout of version 3 (capset(2)).
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

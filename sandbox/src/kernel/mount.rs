@@ -1,0 +1,151 @@
+//! Mounts: each function one kind, all with `nosuid`; read-only wherever nothing has to be written.
+//!
+//! Used by the builder in a mount namespace of its own before any untrusted program exists, so paths
+//! cannot change under it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+
+/// Nothing that happens here is seen outside, nor the other way round.
+pub(crate) fn make_private() -> io::Result<()> {
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
+}
+
+/// A memory file system with at most `bytes` bytes and `inodes` inodes.
+pub(crate) fn memory(target: &Path, bytes: u64, inodes: u64, flags: MsFlags) -> io::Result<()> {
+    let options = format!("size={bytes},nr_inodes={inodes},mode=0755");
+    let flags = flags | MsFlags::MS_NOSUID;
+    Ok(mount(
+        Some("assay"),
+        target,
+        Some("tmpfs"),
+        flags,
+        Some(options.as_str()),
+    )?)
+}
+
+/// Changes the flags of the mount at `target` to read-only.
+pub(crate) fn make_read_only(target: &Path, extra: MsFlags) -> io::Result<()> {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+    Ok(mount(
+        None::<&str>,
+        target,
+        None::<&str>,
+        flags | extra,
+        None::<&str>,
+    )?)
+}
+
+/// Shows `source` at `target`, read-only.
+pub(crate) fn bind_read_only(source: &Path, target: &Path) -> io::Result<()> {
+    mount(
+        Some(source),
+        target,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )?;
+    make_read_only(target, MsFlags::MS_NODEV)
+}
+
+/// A path as an overlay option takes it. The option syntax gives `,`, `:` and `\` a meaning, and
+/// escaping rules differ between kernels: such paths are refused.
+fn option_path(path: &Path) -> io::Result<&str> {
+    match path.to_str() {
+        Some(text) if !text.contains([',', ':', '\\']) => Ok(text),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("path {} cannot be an overlay layer", path.display()),
+        )),
+    }
+}
+
+/// The writable root: `lower` layers (uppermost first) under an upper layer in memory.
+pub(crate) fn overlay(lower: &[&Path], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
+    let lower = lower
+        .iter()
+        .map(|path| option_path(path))
+        .collect::<io::Result<Vec<_>>>()?;
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},index=off,xino=off,metacopy=off",
+        lower.join(":"),
+        option_path(upper)?,
+        option_path(work)?,
+    );
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    Ok(mount(
+        Some("assay"),
+        target,
+        Some("overlay"),
+        flags,
+        Some(options.as_str()),
+    )?)
+}
+
+/// Shows the folder `source` at `target`, read-only and with inodes of its own, so that file locks
+/// and leases taken in one slot are not seen in another. Where the file system of `source` cannot be
+/// an overlay layer, a plain read-only view.
+pub(crate) fn private_read_only(source: &Path, empty: &Path, target: &Path) -> io::Result<()> {
+    let options = format!("lowerdir={}:{}", option_path(source)?, option_path(empty)?);
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    match mount(
+        Some("assay"),
+        target,
+        Some("overlay"),
+        flags,
+        Some(options.as_str()),
+    ) {
+        Ok(()) => Ok(()),
+        Err(_) => bind_read_only(source, target),
+    }
+}
+
+/// The process file system of the caller's pid namespace; processes of other users are invisible.
+pub(crate) fn process_files(target: &Path) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    Ok(mount(
+        Some("proc"),
+        target,
+        Some("proc"),
+        flags,
+        Some("hidepid=invisible"),
+    )?)
+}
+
+/// Hides a file behind an empty one, a folder behind an empty folder.
+pub(crate) fn mask(target: &Path, empty_file: &Path, empty_folder: &Path) -> io::Result<()> {
+    let is_folder = fs::symlink_metadata(target)?.is_dir();
+    bind_read_only(if is_folder { empty_folder } else { empty_file }, target)
+}
+
+/// The five harmless character devices, made new so that no inode is shared with anybody.
+pub(crate) fn device_nodes(folder: &Path) -> io::Result<()> {
+    for (name, minor) in [
+        ("null", 3),
+        ("zero", 5),
+        ("full", 7),
+        ("random", 8),
+        ("urandom", 9),
+    ] {
+        let path = folder.join(name);
+        let mode = Mode::from_bits_truncate(0o666);
+        mknod(&path, SFlag::S_IFCHR, mode, makedev(1, minor))?;
+        // mknod(2) applies the caller's umask.
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    }
+    Ok(())
+}
+
+/// Makes `root` the root of the mount namespace and lets go of the old one.
+pub(crate) fn pivot(root: &Path) -> io::Result<()> {
+    std::env::set_current_dir(root)?;
+    // Stacks the old root on the new one (pivot_root(2), "pivot_root(".", ".")").
+    nix::unistd::pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    std::env::set_current_dir("/")
+}
