@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,24 +44,30 @@ impl Baseline {
     /// Records this process, its descendants, and `folders` with all below them.
     #[must_use]
     pub fn record(folders: &[&Path]) -> Self {
-        Self::of(i32::try_from(std::process::id()).unwrap_or_default(), folders)
+        Self::of(
+            i32::try_from(std::process::id()).unwrap_or_default(),
+            folders,
+        )
     }
 
     /// The same as seen from another process: its descendants and its descriptors.
     #[must_use]
     pub fn of(root: i32, folders: &[&Path]) -> Self {
         let mut files = BTreeSet::new();
-        for folder in folders.iter().chain(&[Path::new("/dev/shm"), Path::new("/run/assay")]) {
+        for folder in folders.iter().chain(&[Path::new("/dev/shm")]) {
             list_files(folder, &mut files);
         }
+        let descendants = process::descendants(root);
+        let foreign = foreign_slots(root, &descendants);
+        files.extend(slot_locks().filter(|path| !foreign.contains(&slot_number(path))));
         Self {
             root,
-            processes: process::descendants(root)
+            processes: descendants
                 .into_iter()
                 .map(|process| format!("{} {} {}", process.pid, process.name, process.started))
                 .collect(),
             mounts: mounts(),
-            cgroups: cgroups(),
+            cgroups: cgroups(&foreign),
             files,
             ipc: ipc_objects(),
             descriptors: process::descriptors(root),
@@ -115,7 +122,11 @@ impl Baseline {
         left.extend(cgroups.map(|path| format!("cgroup {}", path.display())));
         let files = now.files.difference(&self.files);
         left.extend(files.map(|path| format!("file {}", path.display())));
-        left.extend(now.ipc.difference(&self.ipc).map(|object| format!("ipc {object}")));
+        left.extend(
+            now.ipc
+                .difference(&self.ipc)
+                .map(|object| format!("ipc {object}")),
+        );
         left.extend(counted("descriptor", &self.descriptors, &now.descriptors));
         left
     }
@@ -168,7 +179,10 @@ fn reap_orphans(root: i32) {
 /// Mount points and what is on them, without the numbers that differ from mount to mount.
 fn mounts() -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for line in fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines() {
+    for line in fs::read_to_string("/proc/self/mountinfo")
+        .unwrap_or_default()
+        .lines()
+    {
         let fields: Vec<&str> = line.split(' ').collect();
         let point = fields.get(4).copied().unwrap_or_default();
         let kind = line.split_once(" - ").map_or("", |(_, tail)| tail);
@@ -177,17 +191,66 @@ fn mounts() -> BTreeMap<String, usize> {
     counts
 }
 
-/// Every control group whose path names us, in every hierarchy.
-fn cgroups() -> BTreeSet<PathBuf> {
+/// Where slots note that they are in use, each by a locked file `NUMBER.lock`.
+const SLOT_LOCKS: &str = "/run/assay/slots";
+
+fn slot_locks() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(SLOT_LOCKS).into_iter().flatten();
+    entries.filter_map(Result::ok).map(|entry| entry.path())
+}
+
+/// `7` of `7.lock` and of `assay-slot-7`.
+fn slot_number(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    name.trim_start_matches(|c: char| !c.is_ascii_digit())
+        .to_owned()
+}
+
+/// Numbers of slots whose lock is held by a living process that is not ours: somebody else on this
+/// machine runs a service or tests of their own.
+fn foreign_slots(root: i32, descendants: &[process::Process]) -> BTreeSet<String> {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    // `1: FLOCK  ADVISORY  WRITE 123 00:1a:456 0 EOF`, proc_locks(5): process, then device and inode.
+    let holders: BTreeMap<u64, i32> = locks
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let inode = fields.get(5)?.rsplit(':').next()?.parse().ok()?;
+            Some((inode, fields.get(4)?.parse().ok()?))
+        })
+        .collect();
+    let is_ours = |pid: i32| {
+        let me = i32::try_from(std::process::id()).unwrap_or_default();
+        pid == root || pid == me || descendants.iter().any(|process| process.pid == pid)
+    };
+    slot_locks()
+        .filter(|path| {
+            let inode = fs::metadata(path)
+                .map(|about| about.ino())
+                .unwrap_or_default();
+            holders.get(&inode).is_some_and(|&pid| !is_ours(pid))
+        })
+        .map(|path| slot_number(&path))
+        .collect()
+}
+
+/// Every control group whose path names us, in every hierarchy, but for those of foreign slots.
+fn cgroups(foreign: &BTreeSet<String>) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut open = vec![(PathBuf::from("/sys/fs/cgroup"), false)];
     while let Some((folder, ours)) = open.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.filter_map(Result::ok) {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
-            let ours = ours || entry.file_name().to_string_lossy().starts_with("assay");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("assay-slot-") && foreign.contains(&slot_number(&entry.path())) {
+                continue;
+            }
+            let ours = ours || name.starts_with("assay");
             if ours {
                 found.insert(entry.path());
             }
@@ -198,7 +261,9 @@ fn cgroups() -> BTreeSet<PathBuf> {
 }
 
 fn list_files(folder: &Path, files: &mut BTreeSet<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.filter_map(Result::ok) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             list_files(&entry.path(), files);
@@ -231,7 +296,10 @@ mod tests {
         let path = folder.path().join("left");
         fs::write(&path, "").unwrap();
         let left = before.leftovers(&Baseline::record(&[folder.path()]));
-        assert!(left.contains(&format!("file {}", path.display())), "{left:?}");
+        assert!(
+            left.contains(&format!("file {}", path.display())),
+            "{left:?}"
+        );
     }
 
     #[test]
@@ -239,7 +307,11 @@ mod tests {
         let before = Baseline::record(&[]);
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let left = before.leftovers(&Baseline::record(&[]));
-        assert!(left.iter().any(|line| line.starts_with("descriptor socket")), "{left:?}");
+        assert!(
+            left.iter()
+                .any(|line| line.starts_with("descriptor socket")),
+            "{left:?}"
+        );
         drop(socket);
     }
 }

@@ -22,10 +22,18 @@ pub struct Process {
 /// All processes of the machine that we can see.
 #[must_use]
 pub fn all() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .filter_map(Result::ok)
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .bytes()
+                .all(|b| b.is_ascii_digit())
+        })
         .filter_map(|entry| parse_stat(&fs::read_to_string(entry.path().join("stat")).ok()?))
         .collect()
 }
@@ -53,9 +61,13 @@ pub fn descendants(root: i32) -> Vec<Process> {
 #[must_use]
 pub fn descriptors(pid: i32) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return kinds };
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return kinds;
+    };
     for entry in entries.filter_map(Result::ok) {
-        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let Ok(target) = fs::read_link(entry.path()) else {
+            continue;
+        };
         *kinds.entry(kind_of(&target)).or_insert(0) += 1;
     }
     kinds.remove(&format!("/proc/{pid}/fd"));

@@ -164,7 +164,12 @@ impl Program {
         let files = fs::read_dir(&folder)?.count();
         let expected = if then_source.is_some() { 3 } else { 2 };
         ensure!(files == expected, "{files} files, {expected} expected");
-        Ok(Self { name: name.to_owned(), source, expect, then_source })
+        Ok(Self {
+            name: name.to_owned(),
+            source,
+            expect,
+            then_source,
+        })
     }
 
     /// The body to post, and where to.
@@ -203,25 +208,49 @@ impl Expect {
     fn check(&self) -> Result<()> {
         ensure!(self.idea.ends_with('.'), "the idea is a sentence");
         let is_run = self.kind == Kind::Run;
-        ensure!(is_run != self.termination.is_empty(), "termination belongs to kind run");
-        ensure!(is_run != self.reward.is_some(), "reward belongs to a judged kind");
-        ensure!(is_run == self.verdict.is_empty(), "verdict belongs to a judged kind");
-        ensure!((self.kind == Kind::Stdio) != self.tests.is_empty(), "tests belong to kind stdio");
+        ensure!(
+            is_run != self.termination.is_empty(),
+            "termination belongs to kind run"
+        );
+        ensure!(
+            is_run != self.reward.is_some(),
+            "reward belongs to a judged kind"
+        );
+        ensure!(
+            is_run == self.verdict.is_empty(),
+            "verdict belongs to a judged kind"
+        );
+        ensure!(
+            (self.kind == Kind::Stdio) != self.tests.is_empty(),
+            "tests belong to kind stdio"
+        );
         ensure!(
             (self.kind == Kind::Assertions) == self.code.is_some(),
             "code belongs to kind assertions"
         );
-        let unknown = self.termination.iter().find(|name| !TERMINATIONS.contains(&name.as_str()));
+        let unknown = self
+            .termination
+            .iter()
+            .find(|name| !TERMINATIONS.contains(&name.as_str()));
         ensure!(unknown.is_none(), "unknown termination {unknown:?}");
-        let unknown = self.verdict.iter().find(|name| !VERDICTS.contains(&name.as_str()));
+        let unknown = self
+            .verdict
+            .iter()
+            .find(|name| !VERDICTS.contains(&name.as_str()));
         ensure!(unknown.is_none(), "unknown verdict {unknown:?}");
         Ok(())
     }
 }
 
 /// How a run can end, as the wire says it.
-pub const TERMINATIONS: [&str; 6] =
-    ["exited", "signalled", "cpu_time_limit", "wall_time_limit", "memory_limit", "output_limit"];
+pub const TERMINATIONS: [&str; 6] = [
+    "exited",
+    "signalled",
+    "cpu_time_limit",
+    "wall_time_limit",
+    "memory_limit",
+    "output_limit",
+];
 
 /// What can be judged, as the wire says it.
 pub const VERDICTS: [&str; 8] = [

@@ -36,7 +36,11 @@ pub struct ServiceConfig {
 
 impl Default for ServiceConfig {
     fn default() -> Self {
-        Self { slots: 2, queue: None, executable: None }
+        Self {
+            slots: 2,
+            queue: None,
+            executable: None,
+        }
     }
 }
 
@@ -87,7 +91,7 @@ impl Service {
         let address = free_address()?;
         let log = File::create(scratch.path().join("log"))?;
         let child = Command::new(&executable)
-            .args(arguments(&config, address, scratch.path()))
+            .args(arguments(&config, address))
             .env("TMPDIR", scratch.path().join("tmp"))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -95,7 +99,12 @@ impl Service {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("failed to start {}", executable.display()))?;
-        let mut service = Self { child, address, scratch: Some(scratch), config };
+        let mut service = Self {
+            child,
+            address,
+            scratch: Some(scratch),
+            config,
+        };
         service.wait_ready().await?;
         Ok(service)
     }
@@ -127,8 +136,8 @@ impl Service {
 
     /// Files that it keeps while it runs; all must be gone when it has ended.
     #[must_use]
-    pub fn folders(&self) -> [PathBuf; 2] {
-        [self.folder().join("tmp"), self.folder().join("state")]
+    pub fn temporary_folder(&self) -> PathBuf {
+        self.folder().join("tmp")
     }
 
     /// Sends `signal`. It is our child and not yet waited for, so the number is still its own.
@@ -145,7 +154,10 @@ impl Service {
     /// Still running after `limit`.
     pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {
-            bail!("the service still runs after {limit:?}; it said:\n{}", self.log());
+            bail!(
+                "the service still runs after {limit:?}; it said:\n{}",
+                self.log()
+            );
         };
         Ok(status?)
     }
@@ -157,13 +169,17 @@ impl Service {
     pub async fn terminate(mut self) -> Result<()> {
         self.signal(Signal::SIGTERM)?;
         let status = self.wait(STOP_TIME_MAX).await?;
-        ensure!(status.success(), "the service ended with {status}; it said:\n{}", self.log());
-        for folder in self.folders() {
-            let left: Vec<_> = fs::read_dir(&folder)
-                .map(|entries| entries.filter_map(Result::ok).map(|e| e.path()).collect())
-                .unwrap_or_default();
-            ensure!(left.is_empty(), "the service left {left:?}");
-        }
+        ensure!(
+            status.success(),
+            "the service ended with {status}; it said:\n{}",
+            self.log()
+        );
+        let entries = fs::read_dir(self.temporary_folder())?;
+        let left: Vec<_> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect();
+        ensure!(left.is_empty(), "the service left {left:?}");
         Ok(())
     }
 
@@ -172,13 +188,23 @@ impl Service {
         let end = tokio::time::Instant::now() + READY_TIME_MAX;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("the service ended with {status} before it was ready:\n{}", self.log());
+                bail!(
+                    "the service ended with {status} before it was ready:\n{}",
+                    self.log()
+                );
             }
-            if client.get("/readyz").await.is_ok_and(|reply| reply.status == 200) {
+            if client
+                .get("/readyz")
+                .await
+                .is_ok_and(|reply| reply.status == 200)
+            {
                 return Ok(());
             }
             if tokio::time::Instant::now() > end {
-                bail!("not ready after {READY_TIME_MAX:?}; it said:\n{}", self.log());
+                bail!(
+                    "not ready after {READY_TIME_MAX:?}; it said:\n{}",
+                    self.log()
+                );
             }
             // Readiness is asked for, not announced.
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -196,15 +222,13 @@ impl Drop for Service {
     }
 }
 
-fn arguments(config: &ServiceConfig, address: SocketAddr, scratch: &Path) -> Vec<OsString> {
+fn arguments(config: &ServiceConfig, address: SocketAddr) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "serve".into(),
         "--listen".into(),
         address.to_string().into(),
         "--slots".into(),
         config.slots.to_string().into(),
-        "--state-dir".into(),
-        scratch.join("state").into(),
     ];
     if let Some(queue) = config.queue {
         arguments.extend(["--queue".into(), queue.to_string().into()]);
@@ -220,7 +244,11 @@ pub fn executable_beside_us(name: &str) -> Result<PathBuf> {
     let me = std::env::current_exe().context("failed to find this executable")?;
     let folder = me.parent().context("this executable has no folder")?;
     let folders = [Some(folder), folder.parent()];
-    let found = folders.into_iter().flatten().map(|folder| folder.join(name)).find(|p| p.is_file());
+    let found = folders
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join(name))
+        .find(|p| p.is_file());
     found.with_context(|| {
         format!(
             "no `{name}` beside {}: build it first with the same profile: \

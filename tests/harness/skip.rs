@@ -10,7 +10,11 @@ pub fn slots_missing() -> Option<String> {
         .filter(|layer| layer.state == State::Off)
         .map(|layer| format!("{}: {} ({})", layer.name, layer.detail, layer.advice))
         .collect();
-    if off.is_empty() { None } else { Some(off.join("; ")) }
+    if off.is_empty() {
+        None
+    } else {
+        Some(off.join("; "))
+    }
 }
 
 /// Whether `ALLOW_MISSING` (comma-separated) names `what`.

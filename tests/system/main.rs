@@ -88,7 +88,9 @@ fn trial(name: String, needs: Needs, body: impl FnOnce() -> Body + Send + 'stati
     Trial::test(name, move || {
         if let Some(missing) = missing {
             let hint = "set ALLOW_MISSING=slots to skip, and count, what needs slots";
-            return Err(Failed::from(format!("no slot can be built here: {missing}; {hint}")));
+            return Err(Failed::from(format!(
+                "no slot can be built here: {missing}; {hint}"
+            )));
         }
         checked(&label, body).map_err(|error| Failed::from(format!("{error:#}")))
     })
@@ -147,7 +149,7 @@ impl Watchdog {
 }
 
 /// The trials of a module: each name is an `async fn() -> Result<()>`.
-macro_rules! trials {
+macro_rules! named {
     ($needs:expr, $module:literal, [$($name:ident),+ $(,)?]) => {
         vec![$($crate::trial(
             concat!($module, "::", stringify!($name)).to_owned(),
@@ -156,4 +158,4 @@ macro_rules! trials {
         )),+]
     };
 }
-use trials;
+use named;

@@ -10,9 +10,8 @@ use sandbox::limits::{Bytes, Limits};
 use sandbox::outcome::{Collected, Outcome, Termination};
 use sandbox::spec::{CollectFile, FileMode, InputFile, RelativePath, RunSpec};
 use sandbox::{Image, Lease, PoolConfig, SlotPool};
-use tempfile::TempDir;
 
-use crate::{Needs, trials};
+use crate::{Needs, named};
 
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -24,7 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn terminations() -> Vec<Trial> {
-    trials!(
+    named!(
         Needs::Slots,
         "sandbox",
         [
@@ -48,7 +47,7 @@ fn terminations() -> Vec<Trial> {
 }
 
 fn streams() -> Vec<Trial> {
-    trials!(
+    named!(
         Needs::Slots,
         "sandbox",
         [
@@ -64,7 +63,7 @@ fn streams() -> Vec<Trial> {
 }
 
 fn views() -> Vec<Trial> {
-    trials!(
+    named!(
         Needs::Slots,
         "sandbox",
         [
@@ -82,22 +81,21 @@ fn views() -> Vec<Trial> {
     )
 }
 
-/// A pool with the folder of its locks.
+/// A pool; its folder of locks is the machine's, as all pools must name the same.
 struct Ground {
     pool: SlotPool,
-    state: TempDir,
 }
 
 impl Ground {
     async fn new(slots: usize) -> Result<Self> {
-        let state = tempfile::Builder::new().prefix("assay-test-").tempdir()?;
+        let slots = NonZeroUsize::new(slots).context("no slots")?;
         let config = PoolConfig {
-            slots: NonZeroUsize::new(slots).context("no slots")?,
-            image: Image::host()?,
-            cgroup_parent: None,
-            state_dir: state.path().to_owned(),
+            slots,
+            ..PoolConfig::new(Image::host()?)
         };
-        Ok(Self { pool: SlotPool::new(config).await?, state })
+        Ok(Self {
+            pool: SlotPool::new(config).await?,
+        })
     }
 
     /// One run in a lease of its own.
@@ -109,8 +107,6 @@ impl Ground {
     async fn close(self) -> Result<()> {
         ensure!(self.pool.status().leased == 0, "a lease is left");
         self.pool.close().await;
-        let left: Vec<_> = std::fs::read_dir(self.state.path())?.filter_map(Result::ok).collect();
-        ensure!(left.is_empty(), "the pool left {left:?}");
         Ok(())
     }
 }
@@ -140,13 +136,21 @@ fn brief(outcome: &Outcome) -> String {
 }
 
 fn expect_end(outcome: &Outcome, termination: Termination) -> Result<()> {
-    ensure!(outcome.termination == termination, "expected {termination:?}, got {}", brief(outcome));
+    ensure!(
+        outcome.termination == termination,
+        "expected {termination:?}, got {}",
+        brief(outcome)
+    );
     Ok(())
 }
 
 fn expect_stdout(outcome: &Outcome, stdout: &str) -> Result<()> {
     expect_end(outcome, Termination::Exited { code: 0 })?;
-    ensure!(text(outcome) == stdout, "expected {stdout:?}, got {}", brief(outcome));
+    ensure!(
+        text(outcome) == stdout,
+        "expected {stdout:?}, got {}",
+        brief(outcome)
+    );
     Ok(())
 }
 
@@ -172,17 +176,28 @@ async fn a_signal_is_reported() -> Result<()> {
 
 async fn the_cpu_limit_ends_a_spinning_program() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { cpu_time: Duration::from_millis(300), ..Limits::default() };
-    let outcome = ground.run(python("while True: pass")?.limits(limits)?).await?;
+    let limits = Limits {
+        cpu_time: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let outcome = ground
+        .run(python("while True: pass")?.limits(limits)?)
+        .await?;
     expect_end(&outcome, Termination::CpuTimeLimit)?;
     let used = outcome.usage.cpu_time;
-    ensure!(used >= Duration::from_millis(295) && used < Duration::from_millis(600), "{used:?}");
+    ensure!(
+        used >= Duration::from_millis(295) && used < Duration::from_millis(600),
+        "{used:?}"
+    );
     ground.close().await
 }
 
 async fn the_cpu_limit_counts_children() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { cpu_time: Duration::from_millis(400), ..Limits::default() };
+    let limits = Limits {
+        cpu_time: Duration::from_millis(400),
+        ..Limits::default()
+    };
     let code = "import os, time\nwhile True:\n    if os.fork() == 0:\n        \
                 while time.process_time() < 0.05: pass\n        os._exit(0)\n    os.wait()";
     let outcome = ground.run(python(code)?.limits(limits)?).await?;
@@ -192,38 +207,65 @@ async fn the_cpu_limit_counts_children() -> Result<()> {
 
 async fn the_wall_limit_ends_a_sleeping_program() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { wall_time: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits {
+        wall_time: Duration::from_millis(300),
+        ..Limits::default()
+    };
     let start = Instant::now();
     let outcome = ground.run(shell("sleep 1000")?.limits(limits)?).await?;
     expect_end(&outcome, Termination::WallTimeLimit)?;
-    ensure!(outcome.usage.wall_time >= Duration::from_millis(299), "{:?}", outcome.usage);
-    ensure!(outcome.usage.cpu_time < Duration::from_millis(100), "{:?}", outcome.usage);
-    ensure!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    ensure!(
+        outcome.usage.wall_time >= Duration::from_millis(299),
+        "{:?}",
+        outcome.usage
+    );
+    ensure!(
+        outcome.usage.cpu_time < Duration::from_millis(100),
+        "{:?}",
+        outcome.usage
+    );
+    ensure!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
     ground.close().await
 }
 
 async fn the_memory_limit_ends_a_growing_program() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { memory: Bytes::mib(64), ..Limits::default() };
+    let limits = Limits {
+        memory: Bytes::mib(64),
+        ..Limits::default()
+    };
     let code = "x = []\nwhile True: x.append(bytearray(1 << 20))";
     for _ in 0..3 {
         let outcome = ground.run(python(code)?.limits(limits)?).await?;
         expect_end(&outcome, Termination::MemoryLimit)?;
         let peak = outcome.usage.peak_memory;
-        ensure!(peak > Bytes::mib(48) && peak <= Bytes::mib(65), "peak {peak}");
+        ensure!(
+            peak > Bytes::mib(48) && peak <= Bytes::mib(65),
+            "peak {peak}"
+        );
     }
     ground.close().await
 }
 
 async fn memory_below_the_limit_is_granted() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { memory: Bytes::mib(128), ..Limits::default() };
+    let limits = Limits {
+        memory: Bytes::mib(128),
+        ..Limits::default()
+    };
     for mib in [10_u64, 80] {
         let code = format!("x = bytearray({mib} << 20)\nprint(len(x) >> 20)");
         let outcome = ground.run(python(&code)?.limits(limits)?).await?;
         expect_stdout(&outcome, &format!("{mib}\n"))?;
         let peak = outcome.usage.peak_memory;
-        ensure!(peak >= Bytes::mib(mib) && peak < Bytes::mib(mib + 40), "{mib} MiB: peak {peak}");
+        ensure!(
+            peak >= Bytes::mib(mib) && peak < Bytes::mib(mib + 40),
+            "{mib} MiB: peak {peak}"
+        );
     }
     ground.close().await
 }
@@ -231,18 +273,32 @@ async fn memory_below_the_limit_is_granted() -> Result<()> {
 /// At the limit, one below, one above; and far above on either stream.
 async fn the_output_limit_holds_on_both_streams() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { output: Bytes(10_000), ..Limits::default() };
+    let limits = Limits {
+        output: Bytes(10_000),
+        ..Limits::default()
+    };
     for stream in ["stdout", "stderr"] {
         for count in [9_999, 10_000, 10_001, 50_000_000] {
-            let code = format!("import sys\nsys.{stream}.write('x' * {count})\nsys.{stream}.flush()");
+            let code =
+                format!("import sys\nsys.{stream}.write('x' * {count})\nsys.{stream}.flush()");
             let outcome = ground.run(python(&code)?.limits(limits)?).await?;
-            let captured = if stream == "stdout" { &outcome.stdout } else { &outcome.stderr };
+            let captured = if stream == "stdout" {
+                &outcome.stdout
+            } else {
+                &outcome.stderr
+            };
             if count <= 10_000 {
                 expect_end(&outcome, Termination::Exited { code: 0 })?;
-                ensure!(captured.bytes.len() == count && !captured.truncated, "{stream} {count}");
+                ensure!(
+                    captured.bytes.len() == count && !captured.truncated,
+                    "{stream} {count}"
+                );
             } else {
                 expect_end(&outcome, Termination::OutputLimit)?;
-                ensure!(captured.bytes.len() == 10_000 && captured.truncated, "{stream} {count}");
+                ensure!(
+                    captured.bytes.len() == 10_000 && captured.truncated,
+                    "{stream} {count}"
+                );
             }
         }
     }
@@ -251,21 +307,30 @@ async fn the_output_limit_holds_on_both_streams() -> Result<()> {
 
 async fn the_pids_limit_holds() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { pids: 16, ..Limits::default() };
+    let limits = Limits {
+        pids: 16,
+        ..Limits::default()
+    };
     let code = "import os, signal\nn = 0\ntry:\n    while n < 100:\n        \
                 if os.fork() == 0: signal.pause()\n        n += 1\nexcept OSError: pass\nprint(n)";
     for _ in 0..2 {
         let outcome = ground.run(python(code)?.limits(limits)?).await?;
         expect_end(&outcome, Termination::Exited { code: 0 })?;
         let children: u32 = text(&outcome).trim().parse()?;
-        ensure!((12..16).contains(&children), "{children} children with 16 processes allowed");
+        ensure!(
+            (12..16).contains(&children),
+            "{children} children with 16 processes allowed"
+        );
     }
     ground.close().await
 }
 
 async fn the_disk_limit_holds() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { disk: Bytes::mib(4), ..Limits::default() };
+    let limits = Limits {
+        disk: Bytes::mib(4),
+        ..Limits::default()
+    };
     let code = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\ntotal = 0\n\
                 for folder in ('/w', '/tmp', '/dev/shm'):\n    for n in range(20):\n        try:\n            \
                 with open(f'{folder}/{n}', 'wb', buffering=0) as f: total += f.write(bytes(1 << 20))\n        \
@@ -279,7 +344,10 @@ async fn the_disk_limit_holds() -> Result<()> {
 
 async fn the_open_files_limit_holds() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { open_files: 20, ..Limits::default() };
+    let limits = Limits {
+        open_files: 20,
+        ..Limits::default()
+    };
     let code = "import os\nn = 0\ntry:\n    while True:\n        os.open('/dev/null', 0)\n        n += 1\n\
                 except OSError as error: print(n, error.errno)";
     let outcome = ground.run(python(code)?.limits(limits)?).await?;
@@ -290,7 +358,9 @@ async fn the_open_files_limit_holds() -> Result<()> {
 async fn a_missing_program_is_told_apart_from_a_fault() -> Result<()> {
     let ground = Ground::new(1).await?;
     let mut lease = ground.pool.lease().await?;
-    let missing = lease.run(&RunSpec::new(["/usr/bin/no-such-program"])?).await;
+    let missing = lease
+        .run(&RunSpec::new(["/usr/bin/no-such-program"])?)
+        .await;
     ensure!(missing.is_err(), "a missing program ran: {missing:?}");
     drop(lease);
     expect_stdout(&ground.run(shell("echo fine")?).await?, "fine\n")?;
@@ -299,14 +369,20 @@ async fn a_missing_program_is_told_apart_from_a_fault() -> Result<()> {
 
 async fn a_dropped_run_ends_the_program() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let limits = Limits { wall_time: Duration::from_secs(600), ..Limits::default() };
+    let limits = Limits {
+        wall_time: Duration::from_secs(600),
+        ..Limits::default()
+    };
     let sleeper = shell("sleep 1000")?.limits(limits)?;
     let mut lease = ground.pool.lease().await?;
     let given_up = tokio::time::timeout(Duration::from_millis(200), lease.run(&sleeper)).await;
     ensure!(given_up.is_err(), "the sleeper ended: {given_up:?}");
     drop(lease);
     let next = tokio::time::timeout(Duration::from_secs(10), ground.run(shell("echo next")?));
-    expect_stdout(&next.await.context("the slot did not come back")??, "next\n")?;
+    expect_stdout(
+        &next.await.context("the slot did not come back")??,
+        "next\n",
+    )?;
     ground.close().await
 }
 
@@ -321,7 +397,10 @@ async fn usage_is_plausible() -> Result<()> {
     ensure!((395..2000).contains(&wall), "wall {wall} ms");
     let idle = ground.run(RunSpec::new(["/bin/true"])?).await?.usage;
     ensure!(idle.cpu_time < Duration::from_millis(50), "{idle:?}");
-    ensure!(idle.peak_memory < Bytes::mib(16), "memory of the run before is counted: {idle:?}");
+    ensure!(
+        idle.peak_memory < Bytes::mib(16),
+        "memory of the run before is counted: {idle:?}"
+    );
     ground.close().await
 }
 
@@ -329,11 +408,17 @@ async fn many_runs_of_one_lease_work() -> Result<()> {
     let ground = Ground::new(1).await?;
     let mut lease = ground.pool.lease().await?;
     for number in 0..200 {
-        let outcome = lease.run(&shell(&format!("cat; echo {number} > /w/f; cat /w/f"))?).await?;
+        let outcome = lease
+            .run(&shell(&format!("cat; echo {number} > /w/f; cat /w/f"))?)
+            .await?;
         expect_stdout(&outcome, &format!("{number}\n"))?;
     }
     drop(lease);
-    ensure!(ground.pool.status().rebuilt == 0, "{:?}", ground.pool.status());
+    ensure!(
+        ground.pool.status().rebuilt == 0,
+        "{:?}",
+        ground.pool.status()
+    );
     ground.close().await
 }
 
@@ -342,7 +427,9 @@ async fn standard_input_is_delivered_whole() -> Result<()> {
     let code = "import hashlib, sys\ndata = sys.stdin.buffer.read()\n\
                 print(len(data), sum(data) % 1000003)";
     for size in [0_usize, 1, 64 << 10, (64 << 10) + 1, 10 << 20] {
-        let input: Vec<u8> = (0..size).map(|i| u8::try_from(i * 31 % 251).unwrap_or(0)).collect();
+        let input: Vec<u8> = (0..size)
+            .map(|i| u8::try_from(i * 31 % 251).unwrap_or(0))
+            .collect();
         let sum: u64 = input.iter().map(|&byte| u64::from(byte)).sum();
         let outcome = ground.run(python(code)?.stdin(input)?).await?;
         expect_stdout(&outcome, &format!("{size} {}\n", sum % 1_000_003))?;
@@ -366,8 +453,15 @@ async fn both_outputs_beyond_the_pipe_size_are_captured() -> Result<()> {
     let outcome = ground.run(python(code)?).await?;
     expect_end(&outcome, Termination::Exited { code: 0 })?;
     for (stream, byte) in [(&outcome.stdout, b'o'), (&outcome.stderr, b'e')] {
-        ensure!(stream.bytes.len() == 300 * 4096, "{} bytes", stream.bytes.len());
-        ensure!(stream.bytes.iter().all(|&b| b == byte) && !stream.truncated, "mixed");
+        ensure!(
+            stream.bytes.len() == 300 * 4096,
+            "{} bytes",
+            stream.bytes.len()
+        );
+        ensure!(
+            stream.bytes.iter().all(|&b| b == byte) && !stream.truncated,
+            "mixed"
+        );
     }
     ground.close().await
 }
@@ -375,13 +469,22 @@ async fn both_outputs_beyond_the_pipe_size_are_captured() -> Result<()> {
 fn collect(paths: &[&str]) -> Result<Vec<CollectFile>> {
     paths
         .iter()
-        .map(|path| Ok(CollectFile { path: RelativePath::new(*path)?, bytes_max: 1000 }))
+        .map(|path| {
+            Ok(CollectFile {
+                path: RelativePath::new(*path)?,
+                bytes_max: 1000,
+            })
+        })
         .collect()
 }
 
 fn input(path: &str, content: &str) -> Result<InputFile> {
     let path = RelativePath::new(path)?;
-    Ok(InputFile { path, content: content.to_owned().into(), mode: FileMode::Plain })
+    Ok(InputFile {
+        path,
+        content: content.to_owned().into(),
+        mode: FileMode::Plain,
+    })
 }
 
 async fn files_go_in_and_come_out() -> Result<()> {
@@ -390,7 +493,14 @@ async fn files_go_in_and_come_out() -> Result<()> {
                 head -c 1001 /dev/zero > large; mkdir -p deep/er; echo x > deep/er/file; : > empty";
     let spec = shell(code)?
         .files(vec![input("a/b/in.txt", "content\n")?])?
-        .collect(collect(&["out.txt", "exact", "large", "missing", "deep/er/file", "empty"])?)?;
+        .collect(collect(&[
+            "out.txt",
+            "exact",
+            "large",
+            "missing",
+            "deep/er/file",
+            "empty",
+        ])?)?;
     let outcome = ground.run(spec).await?;
     expect_end(&outcome, Termination::Exited { code: 0 })?;
     let expected = [
@@ -412,8 +522,13 @@ async fn a_collected_symlink_is_refused() -> Result<()> {
     let paths = ["out", "folder/passwd", "inside", "hard", "env"];
     let outcome = ground.run(shell(code)?.collect(collect(&paths)?)?).await?;
     let file = Collected::File("x\n".into());
-    let expected =
-        [Collected::Missing, Collected::Missing, Collected::Missing, file, Collected::Missing];
+    let expected = [
+        Collected::Missing,
+        Collected::Missing,
+        Collected::Missing,
+        file,
+        Collected::Missing,
+    ];
     ensure!(outcome.files == expected, "{:?}", outcome.files);
     ground.close().await
 }
@@ -423,7 +538,11 @@ async fn a_collected_fifo_or_folder_is_refused() -> Result<()> {
     let spec = shell("mkfifo fifo; mkdir folder")?.collect(collect(&["fifo", "folder"])?)?;
     let run = tokio::time::timeout(Duration::from_secs(20), ground.run(spec));
     let outcome = run.await.context("a fifo held up the collection")??;
-    ensure!(outcome.files == [Collected::Missing, Collected::Missing], "{:?}", outcome.files);
+    ensure!(
+        outcome.files == [Collected::Missing, Collected::Missing],
+        "{:?}",
+        outcome.files
+    );
     ground.close().await
 }
 
@@ -559,13 +678,18 @@ async fn there_is_no_network() -> Result<()> {
                 for address in (('1.1.1.1', 53), ('127.0.0.1', 22)):\n    try:\n        \
                 socket.create_connection(address, timeout=5)\n        print('connected')\n    \
                 except OSError: print('refused')";
-    expect_stdout(&ground.run(python(code)?).await?, "['lo']\nrefused\nrefused\n")?;
+    expect_stdout(
+        &ground.run(python(code)?).await?,
+        "['lo']\nrefused\nrefused\n",
+    )?;
     ground.close().await
 }
 
 async fn the_host_name_is_not_the_hosts() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let outcome = ground.run(python("import os\nprint(os.uname().nodename)")?).await?;
+    let outcome = ground
+        .run(python("import os\nprint(os.uname().nodename)")?)
+        .await?;
     let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     ensure!(text(&outcome).trim() != host, "{}", text(&outcome));
     ground.close().await
@@ -573,7 +697,10 @@ async fn the_host_name_is_not_the_hosts() -> Result<()> {
 
 async fn parallel_runs_do_not_see_each_other() -> Result<()> {
     let ground = Ground::new(2).await?;
-    let limits = Limits { wall_time: Duration::from_secs(2), ..Limits::default() };
+    let limits = Limits {
+        wall_time: Duration::from_secs(2),
+        ..Limits::default()
+    };
     let stay = python(&LEAVE.replace("print('left')", "signal.pause()"))?.limits(limits)?;
     let stay = ground.run(stay);
     let look = async {

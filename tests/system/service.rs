@@ -15,13 +15,13 @@ use crate::wire::{
     ADD, ADD_SLOWLY, SLEEP, SUBTRACT, add_submission, assertions_submission, brief, expect_verdict,
     judge, judge_one, run, stdio_submission, with_limits,
 };
-use crate::{Needs, trials};
+use crate::{Needs, named};
 
 /// How long an answer may take that nothing holds up.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    trials!(
+    named!(
         Needs::Slots,
         "service",
         [
@@ -53,7 +53,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn health_and_readiness_are_answered() -> Result<()> {
     let service = Service::start().await?;
-    for path in ["/healthz", "/readyz", "/metrics", "/v1/languages", "/openapi.json"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/v1/languages",
+        "/openapi.json",
+    ] {
         let reply = service.client().get(path).await?;
         ensure!(reply.status == 200, "{path}: {}", reply.status);
     }
@@ -64,17 +70,29 @@ async fn a_right_program_is_accepted_and_its_usage_reported() -> Result<()> {
     let service = Service::start().await?;
     let result = judge_one(&service.client(), &add_submission("a", ADD)).await?;
     expect_verdict(&result, "accepted")?;
-    ensure!(result["id"] == "a" && result["compile"].is_null(), "{}", brief(&result));
+    ensure!(
+        result["id"] == "a" && result["compile"].is_null(),
+        "{}",
+        brief(&result)
+    );
     let tests = result["tests"].as_array().context("no tests")?;
     ensure!(tests.len() == 2, "{} tests", tests.len());
     for test in tests {
         let number = |name: &str| test[name].as_f64().unwrap_or(-1.0);
         ensure!(test["verdict"] == "accepted", "{}", brief(test));
-        ensure!(number("cpu_time_ms") > 0.0 && number("cpu_time_ms") < 2_000.0, "{}", brief(test));
+        ensure!(
+            number("cpu_time_ms") > 0.0 && number("cpu_time_ms") < 2_000.0,
+            "{}",
+            brief(test)
+        );
         ensure!(number("wall_time_ms") >= 1.0, "{}", brief(test));
         ensure!(number("peak_memory_bytes") > 1e6, "{}", brief(test));
     }
-    ensure!(tests[0]["stdout"] == "3\n" && tests[1]["stdout"] == "42\n", "{}", brief(&result));
+    ensure!(
+        tests[0]["stdout"] == "3\n" && tests[1]["stdout"] == "42\n",
+        "{}",
+        brief(&result)
+    );
     service.terminate().await
 }
 
@@ -84,8 +102,13 @@ async fn a_wrong_program_is_told_apart_test_by_test() -> Result<()> {
     let submission = stdio_submission("w", "python", SUBTRACT, &tests);
     let result = judge_one(&service.client(), &submission).await?;
     expect_verdict(&result, "wrong_answer")?;
-    let verdicts: Vec<&str> = (0..3).filter_map(|i| result["tests"][i]["verdict"].as_str()).collect();
-    ensure!(verdicts == ["accepted", "wrong_answer", "accepted"], "{verdicts:?}");
+    let verdicts: Vec<&str> = (0..3)
+        .filter_map(|i| result["tests"][i]["verdict"].as_str())
+        .collect();
+    ensure!(
+        verdicts == ["accepted", "wrong_answer", "accepted"],
+        "{verdicts:?}"
+    );
     service.terminate().await
 }
 
@@ -98,7 +121,12 @@ async fn checkers_compare_as_they_say() -> Result<()> {
         (json!("tokens"), "1.0", "1", "wrong_answer"),
         (json!("exact"), "1 2\n", "1 2\n", "accepted"),
         (json!("exact"), "1 2", "1 2\n", "wrong_answer"),
-        (json!("floats"), "0.3333333333", "0.333333333333\n", "accepted"),
+        (
+            json!("floats"),
+            "0.3333333333",
+            "0.333333333333\n",
+            "accepted",
+        ),
         (json!("floats"), "0.334", "0.333333\n", "wrong_answer"),
         (floats.clone(), "1.009", "1.0\n", "accepted"),
         (floats.clone(), "1.011", "1.0\n", "wrong_answer"),
@@ -132,7 +160,11 @@ async fn json_results_keep_the_order_of_the_request() -> Result<()> {
         .collect();
     let results = judge(&service.client(), &submissions).await?;
     for (i, result) in results.iter().enumerate() {
-        ensure!(result["id"] == format!("s{i}") && result["index"] == i, "{}", brief(result));
+        ensure!(
+            result["id"] == format!("s{i}") && result["index"] == i,
+            "{}",
+            brief(result)
+        );
         expect_verdict(result, "accepted")?;
     }
     service.terminate().await
@@ -161,8 +193,16 @@ async fn a_stream_gives_each_result_once_and_ends() -> Result<()> {
         .map(|i| add_submission(&format!("s{i}"), if i % 3 == 0 { SUBTRACT } else { ADD }))
         .collect();
     let body = json!({"submissions": submissions});
-    let lines = service.client().stream("/v1/judge", &body).await?.collect().await?;
-    let mut indexes: Vec<u64> = lines.iter().filter_map(|line| line["index"].as_u64()).collect();
+    let lines = service
+        .client()
+        .stream("/v1/judge", &body)
+        .await?
+        .collect()
+        .await?;
+    let mut indexes: Vec<u64> = lines
+        .iter()
+        .filter_map(|line| line["index"].as_u64())
+        .collect();
     for line in &lines {
         let wrong = line["index"].as_u64().is_some_and(|i| i % 3 == 0);
         expect_verdict(line, if wrong { "wrong_answer" } else { "accepted" })?;
@@ -180,7 +220,11 @@ async fn stop_early_skips_the_tests_after_the_first_failure() -> Result<()> {
     let result = judge_one(&service.client(), &submission).await?;
     expect_verdict(&result, "wrong_answer")?;
     ensure!(result["tests"][1]["skipped"] == true, "{}", brief(&result));
-    ensure!(result["tests"][1]["verdict"].is_null(), "{}", brief(&result));
+    ensure!(
+        result["tests"][1]["verdict"].is_null(),
+        "{}",
+        brief(&result)
+    );
     service.terminate().await
 }
 
@@ -188,8 +232,14 @@ async fn a_completion_is_judged_by_its_last_fenced_block() -> Result<()> {
     let block = |source: &str| format!("```python\n{source}```\n");
     let completions = [
         (format!("Here it is:\n{}", block(ADD)), "accepted"),
-        (format!("First\n{}better\n{}Done.", block(SUBTRACT), block(ADD)), "accepted"),
-        (format!("First\n{}worse\n{}", block(ADD), block(SUBTRACT)), "wrong_answer"),
+        (
+            format!("First\n{}better\n{}Done.", block(SUBTRACT), block(ADD)),
+            "accepted",
+        ),
+        (
+            format!("First\n{}worse\n{}", block(ADD), block(SUBTRACT)),
+            "wrong_answer",
+        ),
         (format!("~~~python\n{ADD}~~~\n"), "accepted"),
         (format!("```\n{ADD}```"), "accepted"),
     ];
@@ -197,10 +247,17 @@ async fn a_completion_is_judged_by_its_last_fenced_block() -> Result<()> {
     for (completion, verdict) in &completions {
         let mut submission = add_submission("c", "");
         submission["completion"] = json!(completion);
-        submission.as_object_mut().context("an object")?.remove("source");
+        submission
+            .as_object_mut()
+            .context("an object")?
+            .remove("source");
         let result = judge_one(&service.client(), &submission).await?;
         expect_verdict(&result, verdict).with_context(|| completion.clone())?;
-        ensure!(result["extraction"]["rule"].is_string(), "{}", brief(&result));
+        ensure!(
+            result["extraction"]["rule"].is_string(),
+            "{}",
+            brief(&result)
+        );
     }
     service.terminate().await
 }
@@ -209,9 +266,16 @@ async fn a_completion_without_code_earns_nothing_and_is_flagged() -> Result<()> 
     let service = Service::start().await?;
     let mut submission = add_submission("c", "");
     submission["completion"] = json!("I would rather not write any code today.");
-    submission.as_object_mut().context("an object")?.remove("source");
+    submission
+        .as_object_mut()
+        .context("an object")?
+        .remove("source");
     let result = judge_one(&service.client(), &submission).await?;
-    ensure!(result["reward"] == 0.0 && result["verdict"] != "accepted", "{}", brief(&result));
+    ensure!(
+        result["reward"] == 0.0 && result["verdict"] != "accepted",
+        "{}",
+        brief(&result)
+    );
     service.terminate().await
 }
 
@@ -241,20 +305,39 @@ async fn a_run_reports_facts_and_no_verdict() -> Result<()> {
     let service = Service::start().await?;
     let client = service.client();
     let cases = [
-        ("import sys\nprint('out')\nsys.exit(7)\n", json!({"kind": "exited", "code": 7})),
-        ("import os\nos.kill(os.getpid(), 11)\n", json!({"kind": "signalled", "signal": 11})),
+        (
+            "import sys\nprint('out')\nsys.exit(7)\n",
+            json!({"kind": "exited", "code": 7}),
+        ),
+        (
+            "import os\nos.kill(os.getpid(), 11)\n",
+            json!({"kind": "signalled", "signal": 11}),
+        ),
         ("while True: pass\n", json!({"kind": "cpu_time_limit"})),
         (SLEEP, json!({"kind": "wall_time_limit"})),
-        ("x = []\nwhile True: x.append(bytearray(1 << 20))\n", json!({"kind": "memory_limit"})),
-        ("while True: print('x' * 1000)\n", json!({"kind": "output_limit"})),
+        (
+            "x = []\nwhile True: x.append(bytearray(1 << 20))\n",
+            json!({"kind": "memory_limit"}),
+        ),
+        (
+            "while True: print('x' * 1000)\n",
+            json!({"kind": "output_limit"}),
+        ),
     ];
     let limits = json!({"cpu_time_ms": 500, "wall_time_ms": 3000, "memory_bytes": 64 << 20,
                         "output_bytes": 100_000});
     for (source, termination) in cases {
         let body = json!({"language": "python", "source": source, "limits": limits});
         let reply = run(&client, &body).await?;
-        ensure!(reply["termination"] == termination, "{source}: {}", brief(&reply));
-        ensure!(reply.get("verdict").is_none() && reply.get("reward").is_none(), "a judgement");
+        ensure!(
+            reply["termination"] == termination,
+            "{source}: {}",
+            brief(&reply)
+        );
+        ensure!(
+            reply.get("verdict").is_none() && reply.get("reward").is_none(),
+            "a judgement"
+        );
         ensure!(reply["failure"].is_null(), "{}", brief(&reply));
     }
     service.terminate().await
@@ -280,11 +363,19 @@ struct Bad {
 
 impl Bad {
     fn json(title: &'static str, path: &'static str, body: &Value) -> Self {
-        Self { title, path, body: Bytes::from(body.to_string()) }
+        Self {
+            title,
+            path,
+            body: Bytes::from(body.to_string()),
+        }
     }
 
     fn raw(title: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { title, path: "/v1/judge", body: body.into() }
+        Self {
+            title,
+            path: "/v1/judge",
+            body: body.into(),
+        }
     }
 }
 
@@ -304,7 +395,10 @@ fn changed(title: &'static str, field: &str, value: Value) -> Bad {
 fn bad_bodies() -> Vec<Bad> {
     let good = add_submission("x", ADD).to_string();
     let mut invalid_utf8 = format!("{{\"submissions\":[{good}]}}").into_bytes();
-    if let Some(at) = invalid_utf8.windows(5).position(|window| window == b"print") {
+    if let Some(at) = invalid_utf8
+        .windows(5)
+        .position(|window| window == b"print")
+    {
         invalid_utf8[at] = 0xff;
     }
     let same = add_submission("same", ADD);
@@ -317,9 +411,21 @@ fn bad_bodies() -> Vec<Bad> {
         Bad::raw("deeply nested", "[".repeat(100_000)),
         Bad::raw("invalid UTF-8", invalid_utf8),
         Bad::json("no submissions", "/v1/judge", &json!({"submissions": []})),
-        Bad::json("the same id twice", "/v1/judge", &json!({"submissions": [same, same]})),
-        Bad::json("unknown field", "/v1/judge", &json!({"submissions": [], "x": 1})),
-        Bad::json("run: unknown language", "/v1/run", &json!({"language": "x", "source": ""})),
+        Bad::json(
+            "the same id twice",
+            "/v1/judge",
+            &json!({"submissions": [same, same]}),
+        ),
+        Bad::json(
+            "unknown field",
+            "/v1/judge",
+            &json!({"submissions": [], "x": 1}),
+        ),
+        Bad::json(
+            "run: unknown language",
+            "/v1/run",
+            &json!({"language": "x", "source": ""}),
+        ),
         Bad::json("run: no source", "/v1/run", &json!({"language": "python"})),
         Bad::json(
             "run: a file outside",
@@ -342,7 +448,11 @@ fn bad_fields() -> Vec<Bad> {
         changed("language is a number", "language", json!(3)),
         changed("no language", "language", Value::Null),
         changed("neither source nor completion", "source", Value::Null),
-        changed("both source and completion", "completion", json!("```\nx\n```")),
+        changed(
+            "both source and completion",
+            "completion",
+            json!("```\nx\n```"),
+        ),
         changed("unknown field", "languag", json!("python")),
         changed("NUL in the source", "source", json!("print(1)\u{0}")),
         changed("source is a list", "source", json!(["print(1)"])),
@@ -353,23 +463,51 @@ fn bad_fields() -> Vec<Bad> {
         changed("a kind of a later version", "problem", later),
         changed("no kind", "problem", json!({"tests": []})),
         changed("no tests", "problem", json!({"kind": "stdio", "tests": []})),
-        changed("too many tests", "problem", json!({"kind": "stdio", "tests": many})),
-        changed("a test without an answer", "problem", json!({"kind": "stdio", "tests": [{}]})),
+        changed(
+            "too many tests",
+            "problem",
+            json!({"kind": "stdio", "tests": many}),
+        ),
+        changed(
+            "a test without an answer",
+            "problem",
+            json!({"kind": "stdio", "tests": [{}]}),
+        ),
         changed(
             "unknown checker",
             "problem",
             json!({"kind": "stdio", "tests": [{"stdout": ""}], "checker": "vibes"}),
         ),
-        changed("assertions without code", "problem", json!({"kind": "assertions"})),
-        changed("empty assertions", "problem", json!({"kind": "assertions", "code": ""})),
+        changed(
+            "assertions without code",
+            "problem",
+            json!({"kind": "assertions"}),
+        ),
+        changed(
+            "empty assertions",
+            "problem",
+            json!({"kind": "assertions", "code": ""}),
+        ),
         changed("cpu time 0", "limits", json!({"cpu_time_ms": 0})),
-        changed("cpu time beyond all", "limits", json!({"cpu_time_ms": u64::MAX})),
+        changed(
+            "cpu time beyond all",
+            "limits",
+            json!({"cpu_time_ms": u64::MAX}),
+        ),
         changed("negative wall time", "limits", json!({"wall_time_ms": -1})),
         changed("fractional pids", "limits", json!({"pids": 1.5})),
         changed("memory of one byte", "limits", json!({"memory_bytes": 1})),
-        changed("memory beyond all", "limits", json!({"memory_bytes": 1_u64 << 60})),
+        changed(
+            "memory beyond all",
+            "limits",
+            json!({"memory_bytes": 1_u64 << 60}),
+        ),
         changed("no processes", "limits", json!({"pids": 0})),
-        changed("output beyond all", "limits", json!({"output_bytes": 1_u64 << 50})),
+        changed(
+            "output beyond all",
+            "limits",
+            json!({"output_bytes": 1_u64 << 50}),
+        ),
         changed("unknown limit", "limits", json!({"memory_mb": 256})),
         changed("limit as text", "limits", json!({"cpu_time_ms": "2000"})),
     ]
@@ -393,12 +531,19 @@ async fn bad_input_is_refused_with_code_message_and_hint() -> Result<()> {
         };
         wrong.extend(problem.map(|problem| format!("{}: {problem}", bad.title)));
     }
-    for (method, path) in [(Method::GET, "/v1/judge"), (Method::GET, "/v2/x"), (Method::POST, "/")] {
+    for (method, path) in [
+        (Method::GET, "/v1/judge"),
+        (Method::GET, "/v2/x"),
+        (Method::POST, "/"),
+    ] {
         let reply = client.request(method, path, Content::default()).await?;
         wrong.extend(refusal_problem(&reply).map(|problem| format!("{path}: {problem}")));
     }
     huge_body(&client).await?;
-    expect_verdict(&judge_one(&client, &add_submission("x", ADD)).await?, "accepted")?;
+    expect_verdict(
+        &judge_one(&client, &add_submission("x", ADD)).await?,
+        "accepted",
+    )?;
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     service.terminate().await
 }
@@ -408,11 +553,17 @@ fn refusal_problem(reply: &Reply) -> Option<String> {
     if !(400..500).contains(&reply.status) {
         return Some(format!("status {}: {:.300}", reply.status, reply.text()));
     }
-    let Ok(body) = reply.json() else { return Some(format!("no JSON: {:.300}", reply.text())) };
+    let Ok(body) = reply.json() else {
+        return Some(format!("no JSON: {:.300}", reply.text()));
+    };
     let texts = ["code", "message", "hint"].map(|name| body["error"][name].as_str());
-    let complete = texts.iter().all(|text| text.is_some_and(|text| !text.is_empty()));
+    let complete = texts
+        .iter()
+        .all(|text| text.is_some_and(|text| !text.is_empty()));
     let code = texts[0].unwrap_or_default();
-    let stable = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let stable = code
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let short = reply.body.len() < 8 << 10;
     (!complete || !stable || !short).then(|| format!("{}: {:.300}", reply.status, reply.text()))
 }
@@ -429,7 +580,9 @@ async fn huge_body(client: &Client) -> Result<()> {
         Ok(reply) => bail!("status {} for a body of 100 MiB", reply.status),
         Err(error) => {
             let text = format!("{error:#}");
-            let cut = ["reset", "closed", "Broken pipe", "canceled"].iter().any(|w| text.contains(w));
+            let cut = ["reset", "closed", "Broken pipe", "canceled"]
+                .iter()
+                .any(|w| text.contains(w));
             ensure!(cut, "{text}");
             Ok(())
         }
@@ -444,7 +597,11 @@ async fn limits_are_accepted_at_their_bounds() -> Result<()> {
     let submission = with_limits(add_submission("x", ADD), limits);
     expect_verdict(&judge_one(&client, &submission).await?, "accepted")?;
     let source = "import sys\nsys.stdout.write('x' * int(input()))\n";
-    for (bytes, verdict) in [(999, "wrong_answer"), (1000, "wrong_answer"), (1001, "output_limit_exceeded")] {
+    for (bytes, verdict) in [
+        (999, "wrong_answer"),
+        (1000, "wrong_answer"),
+        (1001, "output_limit_exceeded"),
+    ] {
         let submission = stdio_submission("o", "python", source, &[(&bytes.to_string(), "y")]);
         let submission = with_limits(submission, json!({"output_bytes": 1000}));
         expect_verdict(&judge_one(&client, &submission).await?, verdict)
@@ -455,7 +612,11 @@ async fn limits_are_accepted_at_their_bounds() -> Result<()> {
 
 /// The first line of the stream is the event that says: the second submission has been admitted.
 async fn a_full_queue_answers_429_with_retry_after() -> Result<()> {
-    let config = ServiceConfig { slots: 1, queue: Some(2), ..ServiceConfig::default() };
+    let config = ServiceConfig {
+        slots: 1,
+        queue: Some(2),
+        ..ServiceConfig::default()
+    };
     let service = Service::start_with(config).await?;
     let client = service.client();
     let body = json!({"submissions": [add_submission("fast", ADD), add_submission("s", SLEEP)]});
@@ -463,22 +624,43 @@ async fn a_full_queue_answers_429_with_retry_after() -> Result<()> {
     lines.next().await?.context("no first line")?;
     let more = json!({"submissions": [add_submission("1", ADD), add_submission("2", ADD)]});
     let reply = client.post("/v1/judge", &more).await?;
-    ensure!(reply.status == 429, "status {}: {}", reply.status, reply.text());
-    let retry = reply.headers.get("retry-after").context("no Retry-After")?.to_str()?;
-    ensure!(retry.parse::<u64>().is_ok_and(|seconds| seconds >= 1), "Retry-After: {retry}");
-    ensure!(refusal_problem(&reply).is_none(), "{:?}", refusal_problem(&reply));
+    ensure!(
+        reply.status == 429,
+        "status {}: {}",
+        reply.status,
+        reply.text()
+    );
+    let retry = reply
+        .headers
+        .get("retry-after")
+        .context("no Retry-After")?
+        .to_str()?;
+    ensure!(
+        retry.parse::<u64>().is_ok_and(|seconds| seconds >= 1),
+        "Retry-After: {retry}"
+    );
+    ensure!(
+        refusal_problem(&reply).is_none(),
+        "{:?}",
+        refusal_problem(&reply)
+    );
     drop(lines);
     // The queue is free again once the service has noticed that nobody waits.
     let again = deadline::poll_async(ANSWER_TIME_MAX, || async {
         let reply = client.post("/v1/judge", &more).await.ok()?;
         (reply.status == 200).then_some(())
     });
-    again.await.context("still full after the client went away")?;
+    again
+        .await
+        .context("still full after the client went away")?;
     service.terminate().await
 }
 
 async fn a_client_that_disconnects_frees_its_slot() -> Result<()> {
-    let config = ServiceConfig { slots: 1, ..ServiceConfig::default() };
+    let config = ServiceConfig {
+        slots: 1,
+        ..ServiceConfig::default()
+    };
     let service = Service::start_with(config).await?;
     let client = service.client();
     let limits = json!({"wall_time_ms": 600_000});
@@ -488,26 +670,37 @@ async fn a_client_that_disconnects_frees_its_slot() -> Result<()> {
         let mut lines = client.stream("/v1/judge", &body).await?;
         lines.next().await?.context("no first line")?;
         drop(lines);
-        let next = judge_one(&client, &add_submission("next", ADD));
-        let result = tokio::time::timeout(ANSWER_TIME_MAX, next).await.context("slot not freed")??;
+        let next = add_submission("next", ADD);
+        let next = judge_one(&client, &next);
+        let result = tokio::time::timeout(ANSWER_TIME_MAX, next)
+            .await
+            .context("slot not freed")??;
         expect_verdict(&result, "accepted")?;
     }
     service.terminate().await
 }
 
 async fn the_end_finishes_what_was_admitted() -> Result<()> {
-    let config = ServiceConfig { slots: 1, ..ServiceConfig::default() };
+    let config = ServiceConfig {
+        slots: 1,
+        ..ServiceConfig::default()
+    };
     let mut service = Service::start_with(config).await?;
     let client = service.client();
     let submissions: Vec<Value> = std::iter::once(add_submission("first", ADD))
         .chain((0..2).map(|i| add_submission(&format!("slow{i}"), ADD_SLOWLY)))
         .collect();
-    let mut lines = client.stream("/v1/judge", &json!({"submissions": submissions})).await?;
+    let mut lines = client
+        .stream("/v1/judge", &json!({"submissions": submissions}))
+        .await?;
     lines.next().await?.context("no first line")?;
     service.signal(Signal::SIGTERM)?;
+    let more = json!({"submissions": [add_submission("n", ADD)]});
     let closed = deadline::poll_async(ANSWER_TIME_MAX, || async {
-        let reply = client.post("/v1/judge", &json!({"submissions": [add_submission("n", ADD)]}));
-        reply.await.map_or(true, |reply| reply.status == 503).then_some(())
+        let reply = client.post("/v1/judge", &more).await;
+        reply
+            .map_or(true, |reply| reply.status == 503)
+            .then_some(())
     });
     closed.await.context("new submissions are still admitted")?;
     let rest = lines.collect().await?;
@@ -539,13 +732,27 @@ async fn metrics_have_the_promised_names() -> Result<()> {
     judge_one(&service.client(), &add_submission("a", ADD)).await?;
     let reply = service.client().get("/metrics").await?;
     let text = reply.text();
-    let unit = ["_seconds", "_bytes", "_total", "_slots", "_submissions", "_ratio", "_info"];
+    let unit = [
+        "_seconds",
+        "_bytes",
+        "_total",
+        "_slots",
+        "_submissions",
+        "_ratio",
+        "_info",
+    ];
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, _) = line.split_once(' ').context("a type line")?;
-        ensure!(unit.iter().any(|unit| name.ends_with(unit)), "metric {name} names no unit");
+        ensure!(
+            unit.iter().any(|unit| name.ends_with(unit)),
+            "metric {name} names no unit"
+        );
     }
     for name in METRICS {
-        ensure!(text.contains(&format!("# TYPE {name} ")), "no metric {name} in:\n{text}");
+        ensure!(
+            text.contains(&format!("# TYPE {name} ")),
+            "no metric {name} in:\n{text}"
+        );
     }
     service.terminate().await
 }
@@ -556,10 +763,20 @@ const METRICS: [&str; 1] = ["assay_slot_lease_wait_seconds"];
 async fn the_api_description_names_every_path() -> Result<()> {
     let service = Service::start().await?;
     let description = service.client().get("/openapi.json").await?.ok_json()?;
-    let paths =
-        ["/v1/judge", "/v1/run", "/v1/languages", "/healthz", "/readyz", "/metrics", "/openapi.json"];
+    let paths = [
+        "/v1/judge",
+        "/v1/run",
+        "/v1/languages",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+    ];
     for path in paths {
-        ensure!(description["paths"][path].is_object(), "{path} is not described");
+        ensure!(
+            description["paths"][path].is_object(),
+            "{path} is not described"
+        );
     }
     service.terminate().await
 }
