@@ -1,10 +1,17 @@
 //! A missing privilege is a failure unless the caller allowed it, and then it is counted.
 
+use std::sync::OnceLock;
+
 use sandbox::preflight::{State, preflight};
 
 /// Why no slot can be built on this host; `None` where one can.
 #[must_use]
 pub fn slots_missing() -> Option<String> {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    MISSING.get_or_init(look).clone()
+}
+
+fn look() -> Option<String> {
     let off: Vec<String> = preflight()
         .into_iter()
         .filter(|layer| layer.state == State::Off)

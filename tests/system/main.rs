@@ -5,10 +5,14 @@
 //! use the sandbox in process start from this executable, hence the first statement of `main`.
 
 mod cli;
+mod ground;
 mod humaneval;
 mod languages;
 mod programs;
+mod refusals;
 mod sandbox_runs;
+mod sandbox_streams;
+mod sandbox_views;
 mod service;
 mod tidy;
 mod wire;
@@ -61,7 +65,10 @@ fn trials() -> Result<Vec<Trial>> {
     drop(runtime()?);
     let mut trials = tidy::trials();
     trials.extend(sandbox_runs::trials());
+    trials.extend(sandbox_streams::trials());
+    trials.extend(sandbox_views::trials());
     trials.extend(service::trials());
+    trials.extend(refusals::trials());
     trials.extend(languages::trials());
     trials.extend(cli::trials());
     trials.extend(programs::trials()?);
