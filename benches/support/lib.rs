@@ -1,1 +1,146 @@
-//! Support.
+//! What benches share: medians, programs to measure with, facts of the machine.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+/// A program that exits at once, with no C library: what it costs is what launching costs.
+const STATIC_TRUE: &str = "void _start(void) { \
+    __asm__ volatile(\"mov $60, %eax; xor %edi, %edi; syscall\"); }";
+
+/// Compiles `source` with the system's C or C++ compiler.
+///
+/// # Errors
+/// There is no compiler, or it refuses.
+pub fn compile(compiler: &str, flags: &[&str], source: &str, output: &Path) -> anyhow::Result<()> {
+    let file = output.with_extension(if compiler == "c++" { "cc" } else { "c" });
+    std::fs::write(&file, source).with_context(|| format!("write {}", file.display()))?;
+    let status = Command::new(compiler)
+        .args(flags)
+        .arg("-o")
+        .args([output, &file])
+        .status()
+        .with_context(|| format!("start {compiler}"))?;
+    ensure!(status.success(), "{compiler} failed on {}", file.display());
+    Ok(())
+}
+
+/// The static program that exits at once.
+///
+/// # Errors
+/// As [`compile`].
+pub fn static_true(output: &Path) -> anyhow::Result<()> {
+    compile("cc", &["-static", "-nostdlib", "-O2"], STATIC_TRUE, output)
+}
+
+/// Starts a program with no isolation and waits for it: the baseline.
+///
+/// # Errors
+/// It cannot be started, or fails.
+pub fn bare(program: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .with_context(|| format!("start {}", program.display()))?;
+    ensure!(status.success(), "{} failed", program.display());
+    Ok(())
+}
+
+/// Times of repeated work by one or more workers.
+#[derive(Clone, Debug, Default)]
+pub struct Times {
+    each: Vec<Duration>,
+    elapsed: Duration,
+}
+
+impl Times {
+    /// Runs `work` `count` times.
+    ///
+    /// # Errors
+    /// The first failure of `work`.
+    pub fn of(count: usize, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let mut each = Vec::with_capacity(count);
+        let begun = Instant::now();
+        for _ in 0..count {
+            let start = Instant::now();
+            work()?;
+            each.push(start.elapsed());
+        }
+        Ok(Self { each, elapsed: begun.elapsed() })
+    }
+
+    /// Puts workers that ran side by side together.
+    #[must_use]
+    pub fn side_by_side(workers: Vec<Self>) -> Self {
+        let elapsed = workers.iter().map(|times| times.elapsed).max().unwrap_or_default();
+        Self { each: workers.into_iter().flat_map(|times| times.each).collect(), elapsed }
+    }
+
+    /// The time that `share` of the work stayed below; 0.5 is the median.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Duration {
+        let mut sorted = self.each.clone();
+        sorted.sort_unstable();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an index into some thousand samples"
+        )]
+        let index = (share * sorted.len().saturating_sub(1) as f64) as usize;
+        sorted.get(index).copied().unwrap_or_default()
+    }
+
+    /// Pieces of work per second, all workers together.
+    #[must_use]
+    pub fn per_second(&self) -> f64 {
+        let count = u32::try_from(self.each.len()).unwrap_or(u32::MAX);
+        f64::from(count) / self.elapsed.as_secs_f64()
+    }
+
+    /// Median of the last tenth over median of the first: 1 is no slowdown.
+    #[must_use]
+    pub fn drift(&self) -> f64 {
+        let tenth = (self.each.len() / 10).max(1);
+        let part =
+            |each: &[Duration]| Self { each: each.to_vec(), ..Self::default() }.quantile(0.5);
+        let (first, last) = (&self.each[..tenth], &self.each[self.each.len() - tenth..]);
+        part(last).as_secs_f64() / part(first).as_secs_f64()
+    }
+
+    /// The figures, next to those of a baseline of the same run.
+    #[must_use]
+    pub fn report(&self, baseline: Option<&Self>) -> Value {
+        let microseconds = |time: Duration| (time.as_secs_f64() * 1e7).round() / 10.0;
+        let mut figures = json!({
+            "median_us": microseconds(self.quantile(0.5)),
+            "p99_us": microseconds(self.quantile(0.99)),
+            "per_second": self.per_second().round(),
+        });
+        if let Some(baseline) = baseline {
+            let ratio = self.quantile(0.5).as_secs_f64() / baseline.quantile(0.5).as_secs_f64();
+            figures["ratio_to_bare"] = json!((ratio * 100.0).round() / 100.0);
+        }
+        figures
+    }
+}
+
+/// Where a figure was measured.
+#[must_use]
+pub fn machine() -> Value {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let model = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name\t: ").map(str::to_owned));
+    json!({
+        "kernel": read("/proc/sys/kernel/osrelease"),
+        "cpu": model,
+        "processors": std::thread::available_parallelism().map_or(0, usize::from),
+    })
+}

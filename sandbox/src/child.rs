@@ -46,10 +46,7 @@ impl SetupStep {
             "credentials",
             "exec",
         ];
-        NAMES
-            .get(usize::from(number))
-            .copied()
-            .unwrap_or("an unknown step")
+        NAMES.get(usize::from(number)).copied().unwrap_or("an unknown step")
     }
 }
 

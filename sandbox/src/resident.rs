@@ -6,7 +6,7 @@
 //!
 //! After each run it proves the slot clean before it takes the next request: no process is left
 //! (as PID 1 it inherits every orphan, so having no child means that the namespace is empty), and
-//! the writable layer has as many free bytes and inodes as before. Where it cannot, it exits.
+//! the writable layer has as many blocks and inodes in use as before. Where it cannot, it exits.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -33,10 +33,7 @@ use crate::spec::RelativePath;
 pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
 
 const SLOT_ROOT: Owner = Owner { uid: 0, gid: 0 };
-const PROGRAM: Owner = Owner {
-    uid: RUN_ID,
-    gid: RUN_ID,
-};
+const PROGRAM: Owner = Owner { uid: RUN_ID, gid: RUN_ID };
 
 /// A folder of the writable layer that is made anew after each run.
 struct Place {
@@ -46,30 +43,10 @@ struct Place {
     mode: u32,
 }
 
-const BOX: Place = Place {
-    parent: c"/",
-    name: c"box",
-    owner: SLOT_ROOT,
-    mode: 0o755,
-};
-const WORK: Place = Place {
-    parent: c"/",
-    name: c"w",
-    owner: PROGRAM,
-    mode: 0o755,
-};
-const TEMPORARY: Place = Place {
-    parent: c"/",
-    name: c"tmp",
-    owner: SLOT_ROOT,
-    mode: 0o1777,
-};
-const SHARED: Place = Place {
-    parent: c"/run",
-    name: c"shm",
-    owner: SLOT_ROOT,
-    mode: 0o1777,
-};
+const BOX: Place = Place { parent: c"/", name: c"box", owner: SLOT_ROOT, mode: 0o755 };
+const WORK: Place = Place { parent: c"/", name: c"w", owner: PROGRAM, mode: 0o755 };
+const TEMPORARY: Place = Place { parent: c"/", name: c"tmp", owner: SLOT_ROOT, mode: 0o1777 };
+const SHARED: Place = Place { parent: c"/run", name: c"shm", owner: SLOT_ROOT, mode: 0o1777 };
 
 /// A [`Place`] that stands.
 #[derive(Debug)]
@@ -83,21 +60,10 @@ struct Folder {
 
 impl Folder {
     fn make(place: Place) -> io::Result<Self> {
-        let Place {
-            parent,
-            name,
-            owner,
-            mode,
-        } = place;
+        let Place { parent, name, owner, mode } = place;
         let parent = tree::open_folder(parent)?;
         let fd = tree::make_folder(&parent, name, owner, mode)?;
-        Ok(Self {
-            parent,
-            name,
-            owner,
-            mode,
-            fd,
-        })
+        Ok(Self { parent, name, owner, mode, fd })
     }
 
     /// Empties it and replaces it, so that nothing of it remains: no attribute, mode or time.
@@ -109,19 +75,19 @@ impl Folder {
     }
 }
 
-/// Free bytes and inodes of the writable layer.
+/// What is in the writable layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Free {
+struct Used {
     blocks: u64,
     inodes: u64,
 }
 
-impl Free {
+impl Used {
     fn of(folder: &OwnedFd) -> io::Result<Self> {
         let found = fstatvfs(folder)?;
         Ok(Self {
-            blocks: found.blocks_free(),
-            inodes: found.files_free(),
+            blocks: found.blocks() - found.blocks_free(),
+            inodes: found.files() - found.files_free(),
         })
     }
 }
@@ -135,9 +101,9 @@ pub(crate) struct Resident {
     work: Folder,
     /// `/tmp` and shared memory.
     scratch: [Folder; 2],
-    /// What a clean slot has free: when built, and with the files of this lease.
-    free_built: Free,
-    free_leased: Free,
+    /// What is in a clean slot: when built, and with the files of this lease.
+    used_built: Used,
+    used_leased: Used,
 }
 
 /// Why the resident must end.
@@ -156,17 +122,9 @@ impl Resident {
         let boxed = Folder::make(BOX)?;
         let work = Folder::make(WORK)?;
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
-        let free = Free::of(&work.fd)?;
+        let used = Used::of(&work.fd)?;
         let launcher = Launcher::new(meters, Ceilings::read()?)?;
-        Ok(Self {
-            socket,
-            launcher,
-            boxed,
-            work,
-            scratch,
-            free_built: free,
-            free_leased: free,
-        })
+        Ok(Self { socket, launcher, boxed, work, scratch, used_built: used, used_leased: used })
     }
 
     /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
@@ -185,29 +143,16 @@ impl Resident {
         while fault.is_none() {
             match control::receive::<Request>(&self.socket, MsgFlags::empty()) {
                 Ok(Some(message)) => {
-                    fault = self
-                        .handle(message.header, message.payload, message.extra)
-                        .err();
+                    fault = self.handle(message.header, message.payload, message.extra).err();
                 }
                 Ok(None) => return,
-                Err(source) => {
-                    fault = Some(Fault {
-                        step: "receive a request",
-                        source,
-                    })
-                }
+                Err(source) => fault = Some(Fault { step: "receive a request", source }),
             }
         }
         if let Some(Fault { step, source }) = fault {
             let errno = source.raw_os_error().unwrap_or(libc::EIO);
             // Nobody is left to tell if this fails; ending is all that remains.
-            drop(self.send(
-                &Reply::Failed {
-                    step: step.to_owned(),
-                    errno,
-                },
-                &[],
-            ));
+            drop(self.send(&Reply::Failed { step: step.to_owned(), errno }, &[]));
         }
     }
 
@@ -225,7 +170,7 @@ impl Resident {
             Request::Install { files } => {
                 write_files(&self.boxed.fd, &files, &mut payload, SLOT_ROOT)
                     .map_err(at("install files"))?;
-                self.free_leased = Free::of(&self.work.fd).map_err(at("measure the layer"))?;
+                self.used_leased = Used::of(&self.work.fd).map_err(at("measure the layer"))?;
                 self.send(&Reply::Installed, &[])
             }
             Request::Run(request) => {
@@ -236,7 +181,7 @@ impl Resident {
             }
             Request::EndLease => {
                 self.boxed.renew().map_err(at("empty the box"))?;
-                self.free_leased = self.free_built;
+                self.used_leased = self.used_built;
                 self.prove_clean().map_err(at("reset the slot"))
             }
         }
@@ -247,32 +192,17 @@ impl Resident {
         if request.has_stdin != stdin.is_some() {
             return Err(at("take standard input")(io::ErrorKind::InvalidData.into()));
         }
-        let launched = self
-            .launcher
-            .run(request, stdin, &self.socket)
-            .map_err(at("run"))?;
+        let launched = self.launcher.run(request, stdin, &self.socket).map_err(at("run"))?;
         let facts = match launched {
             Launched::Ended(facts) => facts,
             Launched::Refused { step, errno } => {
-                return self.send(
-                    &Reply::NotLaunched {
-                        step: step as u8,
-                        errno,
-                    },
-                    &[],
-                );
+                return self.send(&Reply::NotLaunched { step: step as u8, errno }, &[]);
             }
             Launched::Abandoned => std::process::exit(0),
         };
-        let collected = self
-            .collect(&request.collect)
-            .map_err(at("collect files"))?;
+        let collected = self.collect(&request.collect).map_err(at("collect files"))?;
         let mut parts: Vec<&[u8]> = vec![&facts.stdout.bytes, &facts.stderr.bytes];
-        parts.extend(
-            collected
-                .iter()
-                .filter_map(|(_, content)| content.as_deref()),
-        );
+        parts.extend(collected.iter().filter_map(|(_, content)| content.as_deref()));
         let ended = Ended {
             termination: facts.termination,
             usage: facts.usage,
@@ -319,13 +249,13 @@ impl Resident {
     }
 
     fn prove_clean(&self) -> io::Result<()> {
-        let free = Free::of(&self.work.fd)?;
-        if free == self.free_leased {
+        let used = Used::of(&self.work.fd)?;
+        if used == self.used_leased {
             return Ok(());
         }
         Err(io::Error::other(format!(
-            "the writable layer has {free:?}, not {:?}",
-            self.free_leased
+            "the writable layer has {used:?}, not {:?}",
+            self.used_leased
         )))
     }
 }

@@ -59,12 +59,7 @@ pub(crate) struct Stream {
 impl Stream {
     fn new(pipe: OwnedFd, bytes_max: Bytes) -> Self {
         let (bytes, pipe) = (Vec::new(), Some(File::from(pipe)));
-        Self {
-            bytes,
-            truncated: false,
-            pipe,
-            bytes_max: bytes_max.as_usize(),
-        }
+        Self { bytes, truncated: false, pipe, bytes_max: bytes_max.as_usize() }
     }
 
     /// Takes what is there, up to the limit.
@@ -126,18 +121,8 @@ struct Running<'a> {
 
 impl Launcher {
     pub(crate) fn new(meters: Meters, ceilings: Ceilings) -> io::Result<Self> {
-        let null = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")?
-            .into();
-        Ok(Self {
-            meters,
-            ceilings,
-            vfork: Vfork::new(),
-            null,
-            chunk: vec![0; CHUNK_BYTES],
-        })
+        let null = File::options().read(true).write(true).open("/dev/null")?.into();
+        Ok(Self { meters, ceilings, vfork: Vfork::new(), null, chunk: vec![0; CHUNK_BYTES] })
     }
 
     /// Runs one program to its end. `supervisor` is watched: if it goes away, so does the program.
@@ -153,12 +138,8 @@ impl Launcher {
         let start = self.meters.start(limits)?;
         let launched_at = Instant::now();
         let (process, pid) = {
-            let streams = [
-                stdin.as_ref().unwrap_or(&self.null),
-                &stdout_end,
-                &stderr_end,
-            ]
-            .map(AsRawFd::as_raw_fd);
+            let streams = [stdin.as_ref().unwrap_or(&self.null), &stdout_end, &stderr_end]
+                .map(AsRawFd::as_raw_fd);
             match self.launch(request, streams)? {
                 Ok(launched) => launched,
                 Err((step, errno)) => return Ok(Launched::Refused { step, errno }),
@@ -201,10 +182,7 @@ impl Launcher {
             errno: 0,
         };
         match self.vfork.spawn(child::enter, &mut setup) {
-            Err(error) => Ok(Err((
-                SetupStep::Clone,
-                error.raw_os_error().unwrap_or(libc::EIO),
-            ))),
+            Err(error) => Ok(Err((SetupStep::Clone, error.raw_os_error().unwrap_or(libc::EIO)))),
             Ok(_) if setup.errno != 0 => {
                 let refused = (setup.step, setup.errno);
                 kill_all()?;
@@ -257,11 +235,7 @@ impl Launcher {
         running.stderr.drain(&mut self.chunk)?;
         let cpu_time = self.meters.cpu_time(&running.start)?;
         let peak = self.meters.peak_memory(&running.start)?;
-        let usage = Usage {
-            cpu_time,
-            wall_time,
-            peak_memory: peak.max(Bytes(resident_bytes_max)),
-        };
+        let usage = Usage { cpu_time, wall_time, peak_memory: peak.max(Bytes(resident_bytes_max)) };
         let truncated = running.stdout.truncated || running.stderr.truncated;
         let termination = if self.meters.memory_exhausted(&running.start)? {
             Termination::MemoryLimit
@@ -273,19 +247,11 @@ impl Launcher {
             Termination::WallTimeLimit
         } else {
             match first.ok_or_else(|| io::Error::other("the program's end was not seen"))? {
-                Reaped {
-                    signal: Some(signal),
-                    ..
-                } => Termination::Signalled { signal },
+                Reaped { signal: Some(signal), .. } => Termination::Signalled { signal },
                 Reaped { code, .. } => Termination::Exited { code },
             }
         };
-        Ok(Facts {
-            termination,
-            usage,
-            stdout: running.stdout,
-            stderr: running.stderr,
-        })
+        Ok(Facts { termination, usage, stdout: running.stdout, stderr: running.stderr })
     }
 }
 
@@ -321,24 +287,12 @@ fn wait(running: &Running<'_>, supervisor: &OwnedFd, timeout: Duration) -> io::R
     polled.push(PollFd::new(running.process.as_fd(), PollFlags::POLLIN));
     polled.push(PollFd::new(supervisor.as_fd(), PollFlags::POLLIN));
     for stream in [&running.stdout, &running.stderr] {
-        polled.extend(
-            stream
-                .pipe
-                .iter()
-                .map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
-        );
+        polled.extend(stream.pipe.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
     }
     match ppoll(&mut polled, Some(TimeSpec::from_duration(timeout)), None) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let any = |index: usize| {
-        polled[index]
-            .revents()
-            .is_some_and(|events| !events.is_empty())
-    };
-    Ok(Ready {
-        process: any(0),
-        supervisor: any(1),
-    })
+    let any = |index: usize| polled[index].revents().is_some_and(|events| !events.is_empty());
+    Ok(Ready { process: any(0), supervisor: any(1) })
 }

@@ -14,11 +14,7 @@ pub(crate) fn identity_map(base: u32) -> String {
 fn prctl(option: i32, value: u64) -> io::Result<()> {
     // SAFETY: the options used in this file take one integer and zeros.
     let result = unsafe { libc::prctl(option, value, 0, 0, 0) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// From now on no exec gives privileges (`no_new_privs` of `prctl(2)`).
@@ -83,18 +79,11 @@ pub(crate) fn keep_resident_capabilities() -> io::Result<()> {
         pid: i32,
     }
     const VERSION_3: u32 = 0x2008_0522;
-    let header = Header {
-        version: VERSION_3,
-        pid: 0,
-    };
+    let header = Header { version: VERSION_3, pid: 0 };
     let low = u32::try_from(RESIDENT_CAPABILITIES & 0xffff_ffff).unwrap_or(0);
     // Effective, permitted, inheritable; the second row is capabilities 32 and up.
     let data: [[u32; 3]; 2] = [[low, low, 0], [0, 0, 0]];
     // SAFETY: header and data have the layout of version 3 (capset(2)).
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -73,9 +73,7 @@ pub(crate) struct Vfork {
 
 impl Vfork {
     pub(crate) fn new() -> Self {
-        Self {
-            stack: Box::new(Stack([0; STACK_BYTES])),
-        }
+        Self { stack: Box::new(Stack([0; STACK_BYTES])) }
     }
 
     /// Runs `body(argument)` in a child in a new ipc namespace, and returns its pidfd once it has
@@ -140,11 +138,7 @@ pub(crate) struct Reaped {
 pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
     let mut status: c_int = 0;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    let options = if wait {
-        libc::__WALL
-    } else {
-        libc::__WALL | libc::WNOHANG
-    };
+    let options = if wait { libc::__WALL } else { libc::__WALL | libc::WNOHANG };
     // SAFETY: both pointers are valid for writes of their types.
     let pid = unsafe { libc::wait4(-1, &raw mut status, options, usage.as_mut_ptr()) };
     if pid < 0 {
@@ -163,12 +157,7 @@ pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
         // Real-time signals have no name in the enum of named ones.
         Ok(_) | Err(_) => (Some(status & 0x7f), 0),
     };
-    Ok(Some(Reaped {
-        pid,
-        signal,
-        code,
-        resident_bytes_max: kib << 10,
-    }))
+    Ok(Some(Reaped { pid, signal, code, resident_bytes_max: kib << 10 }))
 }
 
 /// Kills every process of the caller's pid namespace but itself. Atomic against forks: the kernel
@@ -237,11 +226,7 @@ pub(crate) mod in_child {
         // SAFETY: the slice is valid for reads of its length.
         let written = unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) };
         check(written)?;
-        if usize::try_from(written) == Ok(bytes.len()) {
-            Ok(())
-        } else {
-            Err(libc::EIO)
-        }
+        if usize::try_from(written) == Ok(bytes.len()) { Ok(()) } else { Err(libc::EIO) }
     }
 
     /// `setsid(2)`: own session, no controlling terminal.
@@ -264,10 +249,7 @@ pub(crate) mod in_child {
 
     /// `prlimit64(2)` on itself, soft and hard alike.
     pub(crate) fn limit_resource(resource: c_int, value: u64) -> Step {
-        let limit = libc::rlimit64 {
-            rlim_cur: value,
-            rlim_max: value,
-        };
+        let limit = libc::rlimit64 { rlim_cur: value, rlim_max: value };
         // SAFETY: `limit` is valid for reads; the old limit is not asked for.
         check(unsafe {
             libc::syscall(

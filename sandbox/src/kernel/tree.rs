@@ -16,10 +16,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use crate::spec::RelativePath;
 
-const FOLDER: OFlag = OFlag::O_DIRECTORY
-    .union(OFlag::O_RDONLY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
+const FOLDER: OFlag =
+    OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Entries that a reset removes before it gives up; the slot is then destroyed as a whole, which
 /// costs the same whatever a program left behind.
@@ -48,11 +46,7 @@ pub(crate) fn make_folder(
 ) -> io::Result<OwnedFd> {
     mkdirat(&parent, name, Mode::from_bits_truncate(0o700))?;
     let folder = openat(&parent, name, FOLDER, Mode::empty())?;
-    fchown(
-        &folder,
-        Some(Uid::from_raw(owner.uid)),
-        Some(Gid::from_raw(owner.gid)),
-    )?;
+    fchown(&folder, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     fchmod(&folder, Mode::from_bits_truncate(mode))?;
     Ok(folder)
 }
@@ -81,17 +75,8 @@ pub(crate) fn create_file(
     }
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(
-        &current,
-        name.as_c_str(),
-        flags,
-        Mode::from_bits_truncate(0o600),
-    )?;
-    fchown(
-        &file,
-        Some(Uid::from_raw(owner.uid)),
-        Some(Gid::from_raw(owner.gid)),
-    )?;
+    let file = openat(&current, name.as_c_str(), flags, Mode::from_bits_truncate(0o600))?;
+    fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     fchmod(&file, Mode::from_bits_truncate(mode))?;
     Ok(File::from(file))
 }
@@ -120,18 +105,8 @@ pub(crate) fn open_file(folder: &OwnedFd, path: &RelativePath) -> io::Result<Opt
 /// What the program put in place of a file is the program's affair, not a fault of ours.
 fn absent<T>(errno: nix::errno::Errno) -> io::Result<Option<T>> {
     use nix::errno::Errno;
-    let theirs = [
-        Errno::ENOENT,
-        Errno::ENOTDIR,
-        Errno::ELOOP,
-        Errno::ENXIO,
-        Errno::EACCES,
-    ];
-    if theirs.contains(&errno) {
-        Ok(None)
-    } else {
-        Err(errno.into())
-    }
+    let theirs = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ENXIO, Errno::EACCES];
+    if theirs.contains(&errno) { Ok(None) } else { Err(errno.into()) }
 }
 
 /// Removes everything in `folder`, but not the folder itself. Gives up with `FileTooLarge` where
@@ -160,11 +135,7 @@ fn empty(folder: &OwnedFd, depth: usize, entries: &mut usize) -> io::Result<()> 
         let Some(depth) = depth.checked_sub(1) else {
             return Err(io::ErrorKind::FileTooLarge.into());
         };
-        empty(
-            &openat(folder, name, FOLDER, Mode::empty())?,
-            depth,
-            entries,
-        )?;
+        empty(&openat(folder, name, FOLDER, Mode::empty())?, depth, entries)?;
         unlinkat(folder, name, UnlinkatFlags::RemoveDir)?;
     }
     Ok(())
@@ -202,15 +173,9 @@ mod tests {
         symlink(outside.join("secret"), inside.join("file")).unwrap();
         let fd = folder(&inside);
         assert!(open_file(&fd, &relative("file")).unwrap().is_none());
-        assert!(
-            open_file(&fd, &relative("folder/secret"))
-                .unwrap()
-                .is_none()
-        );
-        let owner = Owner {
-            uid: nix::unistd::getuid().as_raw(),
-            gid: nix::unistd::getgid().as_raw(),
-        };
+        assert!(open_file(&fd, &relative("folder/secret")).unwrap().is_none());
+        let owner =
+            Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
         assert!(create_file(&fd, &relative("folder/new"), owner, 0o644).is_err());
         assert!(create_file(&fd, &relative("file"), owner, 0o644).is_err());
         empty_folder(&fd).unwrap();
@@ -233,10 +198,6 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("pipe");
         nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
-        assert!(
-            open_file(&folder(temporary.path()), &relative("pipe"))
-                .unwrap()
-                .is_none()
-        );
+        assert!(open_file(&folder(temporary.path()), &relative("pipe")).unwrap().is_none());
     }
 }
