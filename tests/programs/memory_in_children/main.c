@@ -5,7 +5,9 @@
 int main(void) {
     for (int child = 0; child < 32; child++) {
         if (fork() == 0) {
-            memset(malloc(8 << 20), 1, 8 << 20);
+            char *block = memset(malloc(8 << 20), 1, 8 << 20);
+            /* Or the compiler sees that nobody reads it. */
+            __asm__ volatile("" : : "r"(block) : "memory");
             for (;;) {
                 pause();
             }
