@@ -24,7 +24,7 @@ use crate::control::{
 use crate::kernel::cgroup::Meters;
 use crate::kernel::credentials;
 use crate::kernel::seccomp::Filter;
-use crate::kernel::tree::{self, Owner};
+use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
 use crate::run::{Launched, Launcher};
 use crate::spec::RelativePath;
@@ -56,6 +56,8 @@ struct Folder {
     owner: Owner,
     mode: u32,
     fd: OwnedFd,
+    /// As it was made.
+    imprint: Imprint,
 }
 
 impl Folder {
@@ -63,14 +65,20 @@ impl Folder {
         let Place { parent, name, owner, mode } = place;
         let parent = tree::open_folder(parent)?;
         let fd = tree::make_folder(&parent, name, owner, mode)?;
-        Ok(Self { parent, name, owner, mode, fd })
+        let imprint = Imprint::of(&fd)?;
+        Ok(Self { parent, name, owner, mode, fd, imprint })
     }
 
-    /// Empties it and replaces it, so that nothing of it remains: no attribute, mode or time.
+    /// Replaces it unless it is in every respect as it was made, so that nothing of a run remains: no
+    /// entry, attribute, mode or time.
     fn renew(&mut self) -> io::Result<()> {
+        if Imprint::of(&self.fd)? == self.imprint {
+            return Ok(());
+        }
         tree::empty_folder(&self.fd)?;
         unlinkat(&self.parent, self.name, UnlinkatFlags::RemoveDir)?;
         self.fd = tree::make_folder(&self.parent, self.name, self.owner, self.mode)?;
+        self.imprint = Imprint::of(&self.fd)?;
         Ok(())
     }
 }

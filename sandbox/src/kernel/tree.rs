@@ -2,12 +2,13 @@
 //!
 //! Runs in the resident, when no program is alive in the slot, so nothing changes under it. Still no
 //! symbolic link is ever followed: paths are walked one component at a time from an open folder.
+#![expect(unsafe_code, reason = "listing extended attributes has no safe equivalent")]
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -107,6 +108,46 @@ fn absent<T>(errno: nix::errno::Errno) -> io::Result<Option<T>> {
     use nix::errno::Errno;
     let theirs = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ENXIO, Errno::EACCES];
     if theirs.contains(&errno) { Ok(None) } else { Err(errno.into()) }
+}
+
+/// All that an empty folder could carry from one run to the next: owner, mode, times, number of
+/// entries and links. (Attributes are asked for apart; flags are refused by the filter.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Imprint {
+    owner: (u32, u32),
+    mode: u32,
+    links: u64,
+    entries: i64,
+    /// Of access, of content, of the inode: seconds and nanoseconds.
+    times: [(i64, i64); 3],
+    attribute_bytes: usize,
+}
+
+impl Imprint {
+    pub(crate) fn of(folder: &OwnedFd) -> io::Result<Self> {
+        let stat = fstat(folder)?;
+        // SAFETY: a null list of size 0 asks for the size of the list (flistxattr(2)).
+        let bytes = unsafe { libc::flistxattr(folder.as_raw_fd(), std::ptr::null_mut(), 0) };
+        let attribute_bytes = match usize::try_from(bytes) {
+            Ok(bytes) => bytes,
+            Err(_) => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => 0,
+                error => return Err(error),
+            },
+        };
+        Ok(Self {
+            owner: (stat.st_uid, stat.st_gid),
+            mode: stat.st_mode,
+            links: stat.st_nlink,
+            entries: stat.st_size,
+            times: [
+                (stat.st_atime, stat.st_atime_nsec),
+                (stat.st_mtime, stat.st_mtime_nsec),
+                (stat.st_ctime, stat.st_ctime_nsec),
+            ],
+            attribute_bytes,
+        })
+    }
 }
 
 /// Removes everything in `folder`, but not the folder itself. Gives up with `FileTooLarge` where
