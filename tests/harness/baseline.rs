@@ -44,10 +44,7 @@ impl Baseline {
     /// Records this process, its descendants, and `folders` with all below them.
     #[must_use]
     pub fn record(folders: &[&Path]) -> Self {
-        Self::of(
-            i32::try_from(std::process::id()).unwrap_or_default(),
-            folders,
-        )
+        Self::of(i32::try_from(std::process::id()).unwrap_or_default(), folders)
     }
 
     /// The same as seen from another process: its descendants and its descriptors.
@@ -122,11 +119,7 @@ impl Baseline {
         left.extend(cgroups.map(|path| format!("cgroup {}", path.display())));
         let files = now.files.difference(&self.files);
         left.extend(files.map(|path| format!("file {}", path.display())));
-        left.extend(
-            now.ipc
-                .difference(&self.ipc)
-                .map(|object| format!("ipc {object}")),
-        );
+        left.extend(now.ipc.difference(&self.ipc).map(|object| format!("ipc {object}")));
         left.extend(counted("descriptor", &self.descriptors, &now.descriptors));
         left
     }
@@ -179,10 +172,7 @@ fn reap_orphans(root: i32) {
 /// Mount points and what is on them, without the numbers that differ from mount to mount.
 fn mounts() -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for line in fs::read_to_string("/proc/self/mountinfo")
-        .unwrap_or_default()
-        .lines()
-    {
+    for line in fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines() {
         let fields: Vec<&str> = line.split(' ').collect();
         let point = fields.get(4).copied().unwrap_or_default();
         let kind = line.split_once(" - ").map_or("", |(_, tail)| tail);
@@ -202,8 +192,7 @@ fn slot_locks() -> impl Iterator<Item = PathBuf> {
 /// `7` of `7.lock` and of `assay-slot-7`.
 fn slot_number(path: &Path) -> String {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    name.trim_start_matches(|c: char| !c.is_ascii_digit())
-        .to_owned()
+    name.trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned()
 }
 
 /// Numbers of slots whose lock is held by a living process that is not ours: somebody else on this
@@ -225,9 +214,7 @@ fn foreign_slots(root: i32, descendants: &[process::Process]) -> BTreeSet<String
     };
     slot_locks()
         .filter(|path| {
-            let inode = fs::metadata(path)
-                .map(|about| about.ino())
-                .unwrap_or_default();
+            let inode = fs::metadata(path).map(|about| about.ino()).unwrap_or_default();
             holders.get(&inode).is_some_and(|&pid| !is_ours(pid))
         })
         .map(|path| slot_number(&path))
@@ -296,10 +283,7 @@ mod tests {
         let path = folder.path().join("left");
         fs::write(&path, "").unwrap();
         let left = before.leftovers(&Baseline::record(&[folder.path()]));
-        assert!(
-            left.contains(&format!("file {}", path.display())),
-            "{left:?}"
-        );
+        assert!(left.contains(&format!("file {}", path.display())), "{left:?}");
     }
 
     #[test]
@@ -307,11 +291,7 @@ mod tests {
         let before = Baseline::record(&[]);
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let left = before.leftovers(&Baseline::record(&[]));
-        assert!(
-            left.iter()
-                .any(|line| line.starts_with("descriptor socket")),
-            "{left:?}"
-        );
+        assert!(left.iter().any(|line| line.starts_with("descriptor socket")), "{left:?}");
         drop(socket);
     }
 }

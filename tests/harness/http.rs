@@ -51,12 +51,7 @@ impl Reply {
     /// # Errors
     /// Another status, with the body.
     pub fn ok_json(&self) -> Result<Value> {
-        ensure!(
-            self.status == 200,
-            "status {}: {}",
-            self.status,
-            self.text()
-        );
+        ensure!(self.status == 200, "status {}: {}", self.status, self.text());
         self.json()
     }
 }
@@ -77,11 +72,7 @@ impl Content {
     #[must_use]
     pub fn json(value: &Value) -> Self {
         let body = Bytes::from(value.to_string());
-        Self {
-            body,
-            content_type: Some("application/json"),
-            accept: None,
-        }
+        Self { body, content_type: Some("application/json"), accept: None }
     }
 }
 
@@ -176,16 +167,8 @@ impl Client {
     pub async fn request(&self, method: Method, path: &str, content: Content) -> Result<Reply> {
         let (response, _connection) = self.send(method, path, content).await?;
         let (head, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .with_context(|| format!("body of {path}"))?
-            .to_bytes();
-        Ok(Reply {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body,
-        })
+        let body = body.collect().await.with_context(|| format!("body of {path}"))?.to_bytes();
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     }
 
     /// `POST path`, asking for one JSON object a line.
@@ -193,10 +176,7 @@ impl Client {
     /// # Errors
     /// No connection, or a broken one.
     pub async fn stream(&self, path: &str, body: &Value) -> Result<Lines> {
-        let content = Content {
-            accept: Some("application/x-ndjson"),
-            ..Content::json(body)
-        };
+        let content = Content { accept: Some("application/x-ndjson"), ..Content::json(body) };
         let (response, connection) = self.send(Method::POST, path, content).await?;
         Ok(Lines {
             status: response.status().as_u16(),
@@ -220,10 +200,8 @@ impl Client {
         let connection = Connection(tokio::spawn(async move {
             connection.await.ok();
         }));
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", self.address.to_string());
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", self.address.to_string());
         if let Some(content_type) = content.content_type {
             request = request.header("content-type", content_type);
         }

@@ -58,13 +58,9 @@ impl Problem {
 /// The file is not what it should be.
 pub fn problems() -> Result<Vec<Problem>> {
     let mut text = String::new();
-    GzDecoder::new(PROBLEMS)
-        .read_to_string(&mut text)
-        .context("humaneval.jsonl.gz")?;
-    let problems: Vec<Problem> = text
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
+    GzDecoder::new(PROBLEMS).read_to_string(&mut text).context("humaneval.jsonl.gz")?;
+    let problems: Vec<Problem> =
+        text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     ensure!(problems.len() == 164, "{} problems", problems.len());
     Ok(problems)
 }

@@ -46,6 +46,8 @@ pub struct Expect {
     pub exit_code: Option<i64>,
     /// `run`: all that it writes to standard output.
     pub stdout: Option<String>,
+    /// `run`: how long it may take on the clock, where a bound tighter than its limit matters.
+    pub wall_time_ms_max: Option<f64>,
     /// `stdio`: the cases.
     #[serde(default)]
     pub tests: Vec<Case>,
@@ -164,12 +166,7 @@ impl Program {
         let files = fs::read_dir(&folder)?.count();
         let expected = if then_source.is_some() { 3 } else { 2 };
         ensure!(files == expected, "{files} files, {expected} expected");
-        Ok(Self {
-            name: name.to_owned(),
-            source,
-            expect,
-            then_source,
-        })
+        Ok(Self { name: name.to_owned(), source, expect, then_source })
     }
 
     /// The body to post, and where to.
@@ -208,49 +205,25 @@ impl Expect {
     fn check(&self) -> Result<()> {
         ensure!(self.idea.ends_with('.'), "the idea is a sentence");
         let is_run = self.kind == Kind::Run;
-        ensure!(
-            is_run != self.termination.is_empty(),
-            "termination belongs to kind run"
-        );
-        ensure!(
-            is_run != self.reward.is_some(),
-            "reward belongs to a judged kind"
-        );
-        ensure!(
-            is_run == self.verdict.is_empty(),
-            "verdict belongs to a judged kind"
-        );
-        ensure!(
-            (self.kind == Kind::Stdio) != self.tests.is_empty(),
-            "tests belong to kind stdio"
-        );
+        ensure!(is_run != self.termination.is_empty(), "termination belongs to kind run");
+        ensure!(is_run != self.reward.is_some(), "reward belongs to a judged kind");
+        ensure!(is_run == self.verdict.is_empty(), "verdict belongs to a judged kind");
+        ensure!((self.kind == Kind::Stdio) != self.tests.is_empty(), "tests belong to kind stdio");
         ensure!(
             (self.kind == Kind::Assertions) == self.code.is_some(),
             "code belongs to kind assertions"
         );
-        let unknown = self
-            .termination
-            .iter()
-            .find(|name| !TERMINATIONS.contains(&name.as_str()));
+        let unknown = self.termination.iter().find(|name| !TERMINATIONS.contains(&name.as_str()));
         ensure!(unknown.is_none(), "unknown termination {unknown:?}");
-        let unknown = self
-            .verdict
-            .iter()
-            .find(|name| !VERDICTS.contains(&name.as_str()));
+        let unknown = self.verdict.iter().find(|name| !VERDICTS.contains(&name.as_str()));
         ensure!(unknown.is_none(), "unknown verdict {unknown:?}");
         Ok(())
     }
 }
 
 /// How a run can end, as the wire says it.
-pub const TERMINATIONS: [&str; 6] = [
-    "exited",
-    "signalled",
-    "cpu_time_limit",
-    "wall_time_limit",
-    "memory_limit",
-    "output_limit",
-];
+pub const TERMINATIONS: [&str; 6] =
+    ["exited", "signalled", "cpu_time_limit", "wall_time_limit", "memory_limit", "output_limit"];
 
 /// What can be judged, as the wire says it.
 pub const VERDICTS: [&str; 8] = [

@@ -36,11 +36,7 @@ pub struct ServiceConfig {
 
 impl Default for ServiceConfig {
     fn default() -> Self {
-        Self {
-            slots: 2,
-            queue: None,
-            executable: None,
-        }
+        Self { slots: 2, queue: None, executable: None }
     }
 }
 
@@ -99,12 +95,7 @@ impl Service {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("failed to start {}", executable.display()))?;
-        let mut service = Self {
-            child,
-            address,
-            scratch: Some(scratch),
-            config,
-        };
+        let mut service = Self { child, address, scratch: Some(scratch), config };
         service.wait_ready().await?;
         Ok(service)
     }
@@ -131,7 +122,7 @@ impl Service {
     }
 
     fn folder(&self) -> &Path {
-        self.scratch.as_ref().map_or(Path::new(""), TempDir::path)
+        self.scratch.as_ref().map_or_else(|| Path::new(""), TempDir::path)
     }
 
     /// Files that it keeps while it runs; all must be gone when it has ended.
@@ -154,10 +145,7 @@ impl Service {
     /// Still running after `limit`.
     pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {
-            bail!(
-                "the service still runs after {limit:?}; it said:\n{}",
-                self.log()
-            );
+            bail!("the service still runs after {limit:?}; it said:\n{}", self.log());
         };
         Ok(status?)
     }
@@ -169,16 +157,9 @@ impl Service {
     pub async fn terminate(mut self) -> Result<()> {
         self.signal(Signal::SIGTERM)?;
         let status = self.wait(STOP_TIME_MAX).await?;
-        ensure!(
-            status.success(),
-            "the service ended with {status}; it said:\n{}",
-            self.log()
-        );
+        ensure!(status.success(), "the service ended with {status}; it said:\n{}", self.log());
         let entries = fs::read_dir(self.temporary_folder())?;
-        let left: Vec<_> = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .collect();
+        let left: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
         ensure!(left.is_empty(), "the service left {left:?}");
         Ok(())
     }
@@ -188,23 +169,13 @@ impl Service {
         let end = tokio::time::Instant::now() + READY_TIME_MAX;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "the service ended with {status} before it was ready:\n{}",
-                    self.log()
-                );
+                bail!("the service ended with {status} before it was ready:\n{}", self.log());
             }
-            if client
-                .get("/readyz")
-                .await
-                .is_ok_and(|reply| reply.status == 200)
-            {
+            if client.get("/readyz").await.is_ok_and(|reply| reply.status == 200) {
                 return Ok(());
             }
             if tokio::time::Instant::now() > end {
-                bail!(
-                    "not ready after {READY_TIME_MAX:?}; it said:\n{}",
-                    self.log()
-                );
+                bail!("not ready after {READY_TIME_MAX:?}; it said:\n{}", self.log());
             }
             // Readiness is asked for, not announced.
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -244,11 +215,7 @@ pub fn executable_beside_us(name: &str) -> Result<PathBuf> {
     let me = std::env::current_exe().context("failed to find this executable")?;
     let folder = me.parent().context("this executable has no folder")?;
     let folders = [Some(folder), folder.parent()];
-    let found = folders
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join(name))
-        .find(|p| p.is_file());
+    let found = folders.into_iter().flatten().map(|folder| folder.join(name)).find(|p| p.is_file());
     found.with_context(|| {
         format!(
             "no `{name}` beside {}: build it first with the same profile: \

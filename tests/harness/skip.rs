@@ -17,11 +17,7 @@ fn look() -> Option<String> {
         .filter(|layer| layer.state == State::Off)
         .map(|layer| format!("{}: {} ({})", layer.name, layer.detail, layer.advice))
         .collect();
-    if off.is_empty() {
-        None
-    } else {
-        Some(off.join("; "))
-    }
+    if off.is_empty() { None } else { Some(off.join("; ")) }
 }
 
 /// Whether `ALLOW_MISSING` (comma-separated) names `what`.

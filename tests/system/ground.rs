@@ -14,13 +14,8 @@ pub(crate) struct Ground {
 impl Ground {
     pub(crate) async fn new(slots: usize) -> Result<Self> {
         let slots = NonZeroUsize::new(slots).context("no slots")?;
-        let config = PoolConfig {
-            slots,
-            ..PoolConfig::new(Image::host()?)
-        };
-        Ok(Self {
-            pool: SlotPool::new(config).await?,
-        })
+        let config = PoolConfig { slots, ..PoolConfig::new(Image::host()?) };
+        Ok(Self { pool: SlotPool::new(config).await? })
     }
 
     /// One run in a lease of its own.
@@ -64,20 +59,12 @@ pub(crate) fn brief(outcome: &Outcome) -> String {
 }
 
 pub(crate) fn expect_end(outcome: &Outcome, termination: Termination) -> Result<()> {
-    ensure!(
-        outcome.termination == termination,
-        "expected {termination:?}, got {}",
-        brief(outcome)
-    );
+    ensure!(outcome.termination == termination, "expected {termination:?}, got {}", brief(outcome));
     Ok(())
 }
 
 pub(crate) fn expect_stdout(outcome: &Outcome, stdout: &str) -> Result<()> {
     expect_end(outcome, Termination::Exited { code: 0 })?;
-    ensure!(
-        text(outcome) == stdout,
-        "expected {stdout:?}, got {}",
-        brief(outcome)
-    );
+    ensure!(text(outcome) == stdout, "expected {stdout:?}, got {}", brief(outcome));
     Ok(())
 }

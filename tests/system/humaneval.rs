@@ -35,37 +35,25 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn every_canonical_solution_is_accepted() -> Result<()> {
-    let submissions = problems()?
-        .iter()
-        .map(|p| p.submission(&p.canonical()))
-        .collect();
+    let submissions = problems()?.iter().map(|p| p.submission(&p.canonical())).collect();
     all_get(submissions, &["accepted"]).await
 }
 
 /// The documentation alone is a valid body that returns `None`.
 async fn an_empty_body_is_rejected() -> Result<()> {
-    let submissions = problems()?
-        .iter()
-        .map(|p| p.submission(&p.with_body("")))
-        .collect();
+    let submissions = problems()?.iter().map(|p| p.submission(&p.with_body(""))).collect();
     all_get(submissions, &["wrong_answer", "runtime_error"]).await
 }
 
 async fn a_body_that_returns_none_is_rejected() -> Result<()> {
     let body = "    return None\n";
-    let submissions = problems()?
-        .iter()
-        .map(|p| p.submission(&p.with_body(body)))
-        .collect();
+    let submissions = problems()?.iter().map(|p| p.submission(&p.with_body(body))).collect();
     all_get(submissions, &["wrong_answer", "runtime_error"]).await
 }
 
 async fn exiting_before_the_assertions_is_rejected() -> Result<()> {
     let exit = "\nimport sys; sys.exit(0)\n";
-    let submissions = problems()?
-        .iter()
-        .map(|p| p.submission(&(p.canonical() + exit)))
-        .collect();
+    let submissions = problems()?.iter().map(|p| p.submission(&(p.canonical() + exit))).collect();
     all_get(submissions, &["wrong_answer"]).await
 }
 
@@ -75,11 +63,7 @@ async fn an_off_by_one_mutant_is_rejected() -> Result<()> {
         .iter()
         .filter_map(|problem| Some(problem.submission(mutants.get(&problem.task_id)?)))
         .collect();
-    ensure!(
-        submissions.len() >= 120,
-        "only {} mutants",
-        submissions.len()
-    );
+    ensure!(submissions.len() >= 120, "only {} mutants", submissions.len());
     all_get(submissions, &["wrong_answer", "runtime_error"]).await
 }
 
@@ -154,12 +138,7 @@ async fn all_get(submissions: Vec<Value>, verdicts: &[&str]) -> Result<()> {
         *counts.entry(verdict).or_default() += 1;
     }
     print_summary(submissions.len(), elapsed.as_secs_f64(), &counts);
-    ensure!(
-        wrong.is_empty(),
-        "{} wrong: {}",
-        wrong.len(),
-        wrong[..wrong.len().min(3)].join("\n")
-    );
+    ensure!(wrong.is_empty(), "{} wrong: {}", wrong.len(), wrong[..wrong.len().min(3)].join("\n"));
     service.terminate().await
 }
 
@@ -167,19 +146,12 @@ async fn in_turn(client: &Client, submissions: &[Value]) -> Result<Vec<Value>> {
     let mut results = Vec::new();
     for submission in submissions {
         let id = &submission["id"];
-        results.push(
-            judge_one(client, submission)
-                .await
-                .with_context(|| id.to_string())?,
-        );
+        results.push(judge_one(client, submission).await.with_context(|| id.to_string())?);
     }
     Ok(results)
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the time of the whole set is a figure of this test"
-)]
+#[expect(clippy::print_stdout, reason = "the time of the whole set is a figure of this test")]
 fn print_summary(count: usize, seconds: f64, verdicts: &BTreeMap<String, usize>) {
     println!(
         "  {count} submissions in {seconds:.2} s at concurrency {CONCURRENCY} ({:.1} a second): {verdicts:?}",

@@ -51,10 +51,7 @@ async fn the_table_lists_every_language_with_its_state() -> Result<()> {
     }
     for needed in ["bash", "c", "cpp", "python"] {
         let available = |entry: &&Value| entry["name"] == needed && entry["available"] == true;
-        ensure!(
-            listed.iter().any(|entry| available(&entry)),
-            "the tests need {needed}"
-        );
+        ensure!(listed.iter().any(|entry| available(&entry)), "the tests need {needed}");
     }
     service.terminate().await
 }
@@ -69,11 +66,7 @@ async fn an_unavailable_language_is_a_clear_error() -> Result<()> {
         let name = entry["name"].as_str().context("name")?;
         let body = json!({"submissions": [stdio_submission("x", name, "x", &[("", "")])]});
         let reply = client.post("/v1/judge", &body).await?;
-        ensure!(
-            (400..500).contains(&reply.status),
-            "{name}: {}",
-            reply.text()
-        );
+        ensure!((400..500).contains(&reply.status), "{name}: {}", reply.text());
         let code = reply.json()?["error"]["code"].clone();
         ensure!(code == "language_unavailable", "{name}: {code}");
     }
@@ -189,15 +182,10 @@ async fn get_their_verdicts(samples: &Samples) -> Result<()> {
     let service = Service::start().await?;
     let client = service.client();
     let listed = languages(&client).await?;
-    let entry = listed
-        .iter()
-        .find(|entry| entry["name"] == samples.language);
+    let entry = listed.iter().find(|entry| entry["name"] == samples.language);
     let entry = entry.with_context(|| format!("{} is not listed", samples.language))?;
     if entry["available"] != true {
-        ensure!(
-            entry["reason"].is_string(),
-            "unavailable without a reason: {entry}"
-        );
+        ensure!(entry["reason"].is_string(), "unavailable without a reason: {entry}");
         return service.terminate().await;
     }
     let cases = [
@@ -227,11 +215,8 @@ fn check_compile(result: &Value, samples: &Samples, verdict: &str) -> Result<()>
     ensure!(compile["ok"] == (verdict != "compile_error"), "compile.ok");
     if verdict == "compile_error" {
         let said = compile["stderr"].as_str().unwrap_or_default();
-        let said = if said.is_empty() {
-            compile["stdout"].as_str().unwrap_or_default()
-        } else {
-            said
-        };
+        let said =
+            if said.is_empty() { compile["stdout"].as_str().unwrap_or_default() } else { said };
         if !said.contains("error") {
             bail!("no error message");
         }
@@ -241,8 +226,5 @@ fn check_compile(result: &Value, samples: &Samples, verdict: &str) -> Result<()>
 
 async fn languages(client: &Client) -> Result<Vec<Value>> {
     let reply = client.get("/v1/languages").await?.ok_json()?;
-    reply["languages"]
-        .as_array()
-        .cloned()
-        .context("no languages")
+    reply["languages"].as_array().cloned().context("no languages")
 }

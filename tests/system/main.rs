@@ -95,9 +95,7 @@ fn trial(name: String, needs: Needs, body: impl FnOnce() -> Body + Send + 'stati
     Trial::test(name, move || {
         if let Some(missing) = missing {
             let hint = "set ALLOW_MISSING=slots to skip, and count, what needs slots";
-            return Err(Failed::from(format!(
-                "no slot can be built here: {missing}; {hint}"
-            )));
+            return Err(Failed::from(format!("no slot can be built here: {missing}; {hint}")));
         }
         checked(&label, body).map_err(|error| Failed::from(format!("{error:#}")))
     })

@@ -19,16 +19,11 @@ pub(crate) fn trials() -> Result<Vec<Trial>> {
     let mut trials = named!(
         Needs::Source,
         "programs",
-        [
-            every_folder_is_well_formed,
-            there_are_enough_programs_in_enough_languages
-        ]
+        [every_folder_is_well_formed, there_are_enough_programs_in_enough_languages]
     );
     for name in program::names()? {
         let title = format!("programs::{name}");
-        trials.push(trial(title, Needs::Slots, move || {
-            Box::pin(contained(name))
-        }));
+        trials.push(trial(title, Needs::Slots, move || Box::pin(contained(name))));
     }
     Ok(trials)
 }
@@ -58,11 +53,7 @@ async fn there_are_enough_programs_in_enough_languages() -> Result<()> {
 async fn contained(name: String) -> Result<()> {
     let program = Program::load(&name)?;
     let slots = if program.expect.beside { 2 } else { 1 };
-    let service = Service::start_with(ServiceConfig {
-        slots,
-        ..ServiceConfig::default()
-    })
-    .await?;
+    let service = Service::start_with(ServiceConfig { slots, ..ServiceConfig::default() }).await?;
     let client = service.client();
     if !is_available(&client, &program.expect.language).await? {
         bail!("{} is not available on this host", program.expect.language);
@@ -73,26 +64,17 @@ async fn contained(name: String) -> Result<()> {
 
     let (path, body) = program.request();
     let hostile = async { client.post(path, &body).await?.ok_json() };
-    let reply = if program.expect.beside {
-        beside(&client, hostile).await?
-    } else {
-        hostile.await?
-    };
+    let reply =
+        if program.expect.beside { beside(&client, hostile).await? } else { hostile.await? };
     check(&program, &reply).with_context(|| brief(&reply))?;
     if let (Some(then), Some(source)) = (&program.expect.then, &program.then_source) {
-        next(&client, then, source)
-            .await
-            .context("the next program")?;
+        next(&client, then, source).await.context("the next program")?;
     }
     honest(&client).await.context("after")?;
-    let same = deadline::poll(SETTLE_TIME_MAX, || {
-        (Baseline::of(pid, &[]).shape() == idle).then_some(())
-    });
+    let same =
+        deadline::poll(SETTLE_TIME_MAX, || (Baseline::of(pid, &[]).shape() == idle).then_some(()));
     if same.await.is_none() {
-        bail!(
-            "idle service before: {idle:?}\nand after: {:?}",
-            Baseline::of(pid, &[]).shape()
-        );
+        bail!("idle service before: {idle:?}\nand after: {:?}", Baseline::of(pid, &[]).shape());
     }
     service.terminate().await
 }
@@ -115,16 +97,11 @@ async fn beside(client: &Client, hostile: impl Future<Output = Result<Value>>) -
 async fn is_available(client: &Client, language: &str) -> Result<bool> {
     let reply = client.get("/v1/languages").await?.ok_json()?;
     let languages = reply["languages"].as_array().context("no languages")?;
-    Ok(languages
-        .iter()
-        .any(|entry| entry["name"] == language && entry["available"] == true))
+    Ok(languages.iter().any(|entry| entry["name"] == language && entry["available"] == true))
 }
 
 async fn honest(client: &Client) -> Result<()> {
-    expect_verdict(
-        &judge_one(client, &add_submission("honest", ADD)).await?,
-        "accepted",
-    )
+    expect_verdict(&judge_one(client, &add_submission("honest", ADD)).await?, "accepted")
 }
 
 async fn next(client: &Client, then: &Then, source: &str) -> Result<()> {
@@ -142,10 +119,7 @@ async fn next(client: &Client, then: &Then, source: &str) -> Result<()> {
 fn check(program: &Program, reply: &Value) -> Result<()> {
     let text = reply.to_string();
     for forbidden in &program.expect.forbidden {
-        ensure!(
-            !text.contains(forbidden),
-            "{forbidden:?} occurs in the reply"
-        );
+        ensure!(!text.contains(forbidden), "{forbidden:?} occurs in the reply");
     }
     match program.expect.kind {
         Kind::Run => check_run(program, reply),
@@ -157,18 +131,15 @@ fn check_run(program: &Program, reply: &Value) -> Result<()> {
     let expect = &program.expect;
     ensure!(reply["failure"].is_null(), "a failure of ours");
     let kind = reply["termination"]["kind"].as_str().unwrap_or("none");
-    ensure!(
-        expect.termination.iter().any(|t| t == kind),
-        "ended by {kind}"
-    );
+    ensure!(expect.termination.iter().any(|t| t == kind), "ended by {kind}");
     if let (Some(code), "exited") = (expect.exit_code, kind) {
         ensure!(reply["termination"]["code"] == code, "exit code");
     }
+    if let Some(max) = expect.wall_time_ms_max {
+        ensure!(reply["wall_time_ms"].as_f64().is_some_and(|time| time <= max), "it took too long");
+    }
     if let Some(stdout) = &expect.stdout {
-        ensure!(
-            reply["stdout"] == stdout.as_str(),
-            "expected stdout {stdout:?}"
-        );
+        ensure!(reply["stdout"] == stdout.as_str(), "expected stdout {stdout:?}");
     }
     Ok(())
 }
@@ -176,19 +147,9 @@ fn check_run(program: &Program, reply: &Value) -> Result<()> {
 fn check_judged(program: &Program, reply: &Value) -> Result<()> {
     let result = &reply["results"][0];
     let verdict = result["verdict"].as_str().unwrap_or("none");
-    ensure!(
-        program.expect.verdict.iter().any(|v| v == verdict),
-        "verdict {verdict}"
-    );
-    ensure!(
-        result["valid"] == true && result["failure"].is_null(),
-        "a failure of ours"
-    );
-    ensure!(
-        result["reward"].as_f64() == program.expect.reward,
-        "reward {}",
-        result["reward"]
-    );
+    ensure!(program.expect.verdict.iter().any(|v| v == verdict), "verdict {verdict}");
+    ensure!(result["valid"] == true && result["failure"].is_null(), "a failure of ours");
+    ensure!(result["reward"].as_f64() == program.expect.reward, "reward {}", result["reward"]);
     Ok(())
 }
 

@@ -12,11 +12,7 @@ use crate::wire::{ADD, add_submission, expect_verdict, judge_one};
 use crate::{Needs, named};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    named!(
-        Needs::Slots,
-        "service",
-        [bad_input_is_refused_with_code_message_and_hint]
-    )
+    named!(Needs::Slots, "service", [bad_input_is_refused_with_code_message_and_hint])
 }
 
 /// A body that must be refused.
@@ -28,19 +24,11 @@ struct Bad {
 
 impl Bad {
     fn json(title: &'static str, path: &'static str, body: &Value) -> Self {
-        Self {
-            title,
-            path,
-            body: Bytes::from(body.to_string()),
-        }
+        Self { title, path, body: Bytes::from(body.to_string()) }
     }
 
     fn raw(title: &'static str, body: impl Into<Bytes>) -> Self {
-        Self {
-            title,
-            path: "/v1/judge",
-            body: body.into(),
-        }
+        Self { title, path: "/v1/judge", body: body.into() }
     }
 }
 
@@ -60,10 +48,7 @@ fn changed(title: &'static str, field: &str, value: Value) -> Bad {
 fn bad_bodies() -> Vec<Bad> {
     let good = add_submission("x", ADD).to_string();
     let mut invalid_utf8 = format!("{{\"submissions\":[{good}]}}").into_bytes();
-    if let Some(at) = invalid_utf8
-        .windows(5)
-        .position(|window| window == b"print")
-    {
+    if let Some(at) = invalid_utf8.windows(5).position(|window| window == b"print") {
         invalid_utf8[at] = 0xff;
     }
     let same = add_submission("same", ADD);
@@ -76,21 +61,9 @@ fn bad_bodies() -> Vec<Bad> {
         Bad::raw("deeply nested", "[".repeat(100_000)),
         Bad::raw("invalid UTF-8", invalid_utf8),
         Bad::json("no submissions", "/v1/judge", &json!({"submissions": []})),
-        Bad::json(
-            "the same id twice",
-            "/v1/judge",
-            &json!({"submissions": [same, same]}),
-        ),
-        Bad::json(
-            "unknown field",
-            "/v1/judge",
-            &json!({"submissions": [], "x": 1}),
-        ),
-        Bad::json(
-            "run: unknown language",
-            "/v1/run",
-            &json!({"language": "x", "source": ""}),
-        ),
+        Bad::json("the same id twice", "/v1/judge", &json!({"submissions": [same, same]})),
+        Bad::json("unknown field", "/v1/judge", &json!({"submissions": [], "x": 1})),
+        Bad::json("run: unknown language", "/v1/run", &json!({"language": "x", "source": ""})),
         Bad::json("run: no source", "/v1/run", &json!({"language": "python"})),
         Bad::json(
             "run: a file outside",
@@ -113,11 +86,7 @@ fn bad_fields() -> Vec<Bad> {
         changed("language is a number", "language", json!(3)),
         changed("no language", "language", Value::Null),
         changed("neither source nor completion", "source", Value::Null),
-        changed(
-            "both source and completion",
-            "completion",
-            json!("```\nx\n```"),
-        ),
+        changed("both source and completion", "completion", json!("```\nx\n```")),
         changed("unknown field", "languag", json!("python")),
         changed("NUL in the source", "source", json!("print(1)\u{0}")),
         changed("source is a list", "source", json!(["print(1)"])),
@@ -128,51 +97,23 @@ fn bad_fields() -> Vec<Bad> {
         changed("a kind of a later version", "problem", later),
         changed("no kind", "problem", json!({"tests": []})),
         changed("no tests", "problem", json!({"kind": "stdio", "tests": []})),
-        changed(
-            "too many tests",
-            "problem",
-            json!({"kind": "stdio", "tests": many}),
-        ),
-        changed(
-            "a test without an answer",
-            "problem",
-            json!({"kind": "stdio", "tests": [{}]}),
-        ),
+        changed("too many tests", "problem", json!({"kind": "stdio", "tests": many})),
+        changed("a test without an answer", "problem", json!({"kind": "stdio", "tests": [{}]})),
         changed(
             "unknown checker",
             "problem",
             json!({"kind": "stdio", "tests": [{"stdout": ""}], "checker": "vibes"}),
         ),
-        changed(
-            "assertions without code",
-            "problem",
-            json!({"kind": "assertions"}),
-        ),
-        changed(
-            "empty assertions",
-            "problem",
-            json!({"kind": "assertions", "code": ""}),
-        ),
+        changed("assertions without code", "problem", json!({"kind": "assertions"})),
+        changed("empty assertions", "problem", json!({"kind": "assertions", "code": ""})),
         changed("cpu time 0", "limits", json!({"cpu_time_ms": 0})),
-        changed(
-            "cpu time beyond all",
-            "limits",
-            json!({"cpu_time_ms": u64::MAX}),
-        ),
+        changed("cpu time beyond all", "limits", json!({"cpu_time_ms": u64::MAX})),
         changed("negative wall time", "limits", json!({"wall_time_ms": -1})),
         changed("fractional pids", "limits", json!({"pids": 1.5})),
         changed("memory of one byte", "limits", json!({"memory_bytes": 1})),
-        changed(
-            "memory beyond all",
-            "limits",
-            json!({"memory_bytes": 1_u64 << 60}),
-        ),
+        changed("memory beyond all", "limits", json!({"memory_bytes": 1_u64 << 60})),
         changed("no processes", "limits", json!({"pids": 0})),
-        changed(
-            "output beyond all",
-            "limits",
-            json!({"output_bytes": 1_u64 << 50}),
-        ),
+        changed("output beyond all", "limits", json!({"output_bytes": 1_u64 << 50})),
         changed("unknown limit", "limits", json!({"memory_mb": 256})),
         changed("limit as text", "limits", json!({"cpu_time_ms": "2000"})),
     ]
@@ -183,11 +124,8 @@ async fn bad_input_is_refused_with_code_message_and_hint() -> Result<()> {
     let client = service.client();
     let mut wrong = Vec::new();
     for bad in bad_bodies().into_iter().chain(bad_fields()) {
-        let content = Content {
-            body: bad.body,
-            content_type: Some("application/json"),
-            accept: None,
-        };
+        let content =
+            Content { body: bad.body, content_type: Some("application/json"), accept: None };
         // A service may refuse a body before it has read all of it; then the connection may break.
         let reply = client.request(Method::POST, bad.path, content).await;
         let problem = match &reply {
@@ -196,19 +134,13 @@ async fn bad_input_is_refused_with_code_message_and_hint() -> Result<()> {
         };
         wrong.extend(problem.map(|problem| format!("{}: {problem}", bad.title)));
     }
-    for (method, path) in [
-        (Method::GET, "/v1/judge"),
-        (Method::GET, "/v2/x"),
-        (Method::POST, "/"),
-    ] {
+    for (method, path) in [(Method::GET, "/v1/judge"), (Method::GET, "/v2/x"), (Method::POST, "/")]
+    {
         let reply = client.request(method, path, Content::default()).await?;
         wrong.extend(refusal_problem(&reply).map(|problem| format!("{path}: {problem}")));
     }
     huge_body(&client).await?;
-    expect_verdict(
-        &judge_one(&client, &add_submission("x", ADD)).await?,
-        "accepted",
-    )?;
+    expect_verdict(&judge_one(&client, &add_submission("x", ADD)).await?, "accepted")?;
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     service.terminate().await
 }
@@ -222,13 +154,9 @@ pub(crate) fn refusal_problem(reply: &Reply) -> Option<String> {
         return Some(format!("no JSON: {:.300}", reply.text()));
     };
     let texts = ["code", "message", "hint"].map(|name| body["error"][name].as_str());
-    let complete = texts
-        .iter()
-        .all(|text| text.is_some_and(|text| !text.is_empty()));
+    let complete = texts.iter().all(|text| text.is_some_and(|text| !text.is_empty()));
     let code = texts[0].unwrap_or_default();
-    let stable = code
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let stable = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let short = reply.body.len() < 8 << 10;
     (!complete || !stable || !short).then(|| format!("{}: {:.300}", reply.status, reply.text()))
 }
@@ -245,9 +173,8 @@ async fn huge_body(client: &Client) -> Result<()> {
         Ok(reply) => bail!("status {} for a body of 100 MiB", reply.status),
         Err(error) => {
             let text = format!("{error:#}");
-            let cut = ["reset", "closed", "Broken pipe", "canceled"]
-                .iter()
-                .any(|w| text.contains(w));
+            let cut =
+                ["reset", "closed", "Broken pipe", "canceled"].iter().any(|w| text.contains(w));
             ensure!(cut, "{text}");
             Ok(())
         }

@@ -31,9 +31,7 @@ async fn standard_input_is_delivered_whole() -> Result<()> {
     let code = "import hashlib, sys\ndata = sys.stdin.buffer.read()\n\
                 print(len(data), sum(data) % 1000003)";
     for size in [0_usize, 1, 64 << 10, (64 << 10) + 1, 10 << 20] {
-        let input: Vec<u8> = (0..size)
-            .map(|i| u8::try_from(i * 31 % 251).unwrap_or(0))
-            .collect();
+        let input: Vec<u8> = (0..size).map(|i| u8::try_from(i * 31 % 251).unwrap_or(0)).collect();
         let sum: u64 = input.iter().map(|&byte| u64::from(byte)).sum();
         let outcome = ground.run(python(code)?.stdin(input)?).await?;
         expect_stdout(&outcome, &format!("{size} {}\n", sum % 1_000_003))?;
@@ -57,15 +55,8 @@ async fn both_outputs_beyond_the_pipe_size_are_captured() -> Result<()> {
     let outcome = ground.run(python(code)?).await?;
     expect_end(&outcome, Termination::Exited { code: 0 })?;
     for (stream, byte) in [(&outcome.stdout, b'o'), (&outcome.stderr, b'e')] {
-        ensure!(
-            stream.bytes.len() == 300 * 4096,
-            "{} bytes",
-            stream.bytes.len()
-        );
-        ensure!(
-            stream.bytes.iter().all(|&b| b == byte) && !stream.truncated,
-            "mixed"
-        );
+        ensure!(stream.bytes.len() == 300 * 4096, "{} bytes", stream.bytes.len());
+        ensure!(stream.bytes.iter().all(|&b| b == byte) && !stream.truncated, "mixed");
     }
     ground.close().await
 }
@@ -73,22 +64,13 @@ async fn both_outputs_beyond_the_pipe_size_are_captured() -> Result<()> {
 fn collect(paths: &[&str]) -> Result<Vec<CollectFile>> {
     paths
         .iter()
-        .map(|path| {
-            Ok(CollectFile {
-                path: RelativePath::new(*path)?,
-                bytes_max: 1000,
-            })
-        })
+        .map(|path| Ok(CollectFile { path: RelativePath::new(*path)?, bytes_max: 1000 }))
         .collect()
 }
 
 fn input(path: &str, content: &str) -> Result<InputFile> {
     let path = RelativePath::new(path)?;
-    Ok(InputFile {
-        path,
-        content: content.to_owned().into(),
-        mode: FileMode::Plain,
-    })
+    Ok(InputFile { path, content: content.to_owned().into(), mode: FileMode::Plain })
 }
 
 async fn files_go_in_and_come_out() -> Result<()> {
@@ -97,14 +79,7 @@ async fn files_go_in_and_come_out() -> Result<()> {
                 head -c 1001 /dev/zero > large; mkdir -p deep/er; echo x > deep/er/file; : > empty";
     let spec = shell(code)?
         .files(vec![input("a/b/in.txt", "content\n")?])?
-        .collect(collect(&[
-            "out.txt",
-            "exact",
-            "large",
-            "missing",
-            "deep/er/file",
-            "empty",
-        ])?)?;
+        .collect(collect(&["out.txt", "exact", "large", "missing", "deep/er/file", "empty"])?)?;
     let outcome = ground.run(spec).await?;
     expect_end(&outcome, Termination::Exited { code: 0 })?;
     let expected = [
@@ -126,13 +101,8 @@ async fn a_collected_symlink_is_refused() -> Result<()> {
     let paths = ["out", "folder/passwd", "inside", "hard", "env"];
     let outcome = ground.run(shell(code)?.collect(collect(&paths)?)?).await?;
     let file = Collected::File("x\n".into());
-    let expected = [
-        Collected::Missing,
-        Collected::Missing,
-        Collected::Missing,
-        file,
-        Collected::Missing,
-    ];
+    let expected =
+        [Collected::Missing, Collected::Missing, Collected::Missing, file, Collected::Missing];
     ensure!(outcome.files == expected, "{:?}", outcome.files);
     ground.close().await
 }
@@ -142,11 +112,7 @@ async fn a_collected_fifo_or_folder_is_refused() -> Result<()> {
     let spec = shell("mkfifo fifo; mkdir folder")?.collect(collect(&["fifo", "folder"])?)?;
     let run = tokio::time::timeout(Duration::from_secs(20), ground.run(spec));
     let outcome = run.await.context("a fifo held up the collection")??;
-    ensure!(
-        outcome.files == [Collected::Missing, Collected::Missing],
-        "{:?}",
-        outcome.files
-    );
+    ensure!(outcome.files == [Collected::Missing, Collected::Missing], "{:?}", outcome.files);
     ground.close().await
 }
 

@@ -144,18 +144,13 @@ async fn there_is_no_network() -> Result<()> {
                 for address in (('1.1.1.1', 53), ('127.0.0.1', 22)):\n    try:\n        \
                 socket.create_connection(address, timeout=5)\n        print('connected')\n    \
                 except OSError: print('refused')";
-    expect_stdout(
-        &ground.run(python(code)?).await?,
-        "['lo']\nrefused\nrefused\n",
-    )?;
+    expect_stdout(&ground.run(python(code)?).await?, "['lo']\nrefused\nrefused\n")?;
     ground.close().await
 }
 
 async fn the_host_name_is_not_the_hosts() -> Result<()> {
     let ground = Ground::new(1).await?;
-    let outcome = ground
-        .run(python("import os\nprint(os.uname().nodename)")?)
-        .await?;
+    let outcome = ground.run(python("import os\nprint(os.uname().nodename)")?).await?;
     let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     ensure!(text(&outcome).trim() != host, "{}", text(&outcome));
     ground.close().await
@@ -163,10 +158,7 @@ async fn the_host_name_is_not_the_hosts() -> Result<()> {
 
 async fn parallel_runs_do_not_see_each_other() -> Result<()> {
     let ground = Ground::new(2).await?;
-    let limits = Limits {
-        wall_time: Duration::from_secs(2),
-        ..Limits::default()
-    };
+    let limits = Limits { wall_time: Duration::from_secs(2), ..Limits::default() };
     let stay = python(&LEAVE.replace("print('left')", "signal.pause()"))?.limits(limits)?;
     let stay = ground.run(stay);
     let look = async {

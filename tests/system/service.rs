@@ -50,13 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn health_and_readiness_are_answered() -> Result<()> {
     let service = Service::start().await?;
-    for path in [
-        "/healthz",
-        "/readyz",
-        "/metrics",
-        "/v1/languages",
-        "/openapi.json",
-    ] {
+    for path in ["/healthz", "/readyz", "/metrics", "/v1/languages", "/openapi.json"] {
         let reply = service.client().get(path).await?;
         ensure!(reply.status == 200, "{path}: {}", reply.status);
     }
@@ -67,29 +61,17 @@ async fn a_right_program_is_accepted_and_its_usage_reported() -> Result<()> {
     let service = Service::start().await?;
     let result = judge_one(&service.client(), &add_submission("a", ADD)).await?;
     expect_verdict(&result, "accepted")?;
-    ensure!(
-        result["id"] == "a" && result["compile"].is_null(),
-        "{}",
-        brief(&result)
-    );
+    ensure!(result["id"] == "a" && result["compile"].is_null(), "{}", brief(&result));
     let tests = result["tests"].as_array().context("no tests")?;
     ensure!(tests.len() == 2, "{} tests", tests.len());
     for test in tests {
         let number = |name: &str| test[name].as_f64().unwrap_or(-1.0);
         ensure!(test["verdict"] == "accepted", "{}", brief(test));
-        ensure!(
-            number("cpu_time_ms") > 0.0 && number("cpu_time_ms") < 2_000.0,
-            "{}",
-            brief(test)
-        );
+        ensure!(number("cpu_time_ms") > 0.0 && number("cpu_time_ms") < 2_000.0, "{}", brief(test));
         ensure!(number("wall_time_ms") >= 1.0, "{}", brief(test));
         ensure!(number("peak_memory_bytes") > 1e6, "{}", brief(test));
     }
-    ensure!(
-        tests[0]["stdout"] == "3\n" && tests[1]["stdout"] == "42\n",
-        "{}",
-        brief(&result)
-    );
+    ensure!(tests[0]["stdout"] == "3\n" && tests[1]["stdout"] == "42\n", "{}", brief(&result));
     service.terminate().await
 }
 
@@ -99,13 +81,9 @@ async fn a_wrong_program_is_told_apart_test_by_test() -> Result<()> {
     let submission = stdio_submission("w", "python", SUBTRACT, &tests);
     let result = judge_one(&service.client(), &submission).await?;
     expect_verdict(&result, "wrong_answer")?;
-    let verdicts: Vec<&str> = (0..3)
-        .filter_map(|i| result["tests"][i]["verdict"].as_str())
-        .collect();
-    ensure!(
-        verdicts == ["accepted", "wrong_answer", "accepted"],
-        "{verdicts:?}"
-    );
+    let verdicts: Vec<&str> =
+        (0..3).filter_map(|i| result["tests"][i]["verdict"].as_str()).collect();
+    ensure!(verdicts == ["accepted", "wrong_answer", "accepted"], "{verdicts:?}");
     service.terminate().await
 }
 
@@ -118,12 +96,7 @@ async fn checkers_compare_as_they_say() -> Result<()> {
         (json!("tokens"), "1.0", "1", "wrong_answer"),
         (json!("exact"), "1 2\n", "1 2\n", "accepted"),
         (json!("exact"), "1 2", "1 2\n", "wrong_answer"),
-        (
-            json!("floats"),
-            "0.3333333333",
-            "0.333333333333\n",
-            "accepted",
-        ),
+        (json!("floats"), "0.3333333333", "0.333333333333\n", "accepted"),
         (json!("floats"), "0.334", "0.333333\n", "wrong_answer"),
         (floats.clone(), "1.009", "1.0\n", "accepted"),
         (floats.clone(), "1.011", "1.0\n", "wrong_answer"),
@@ -157,11 +130,7 @@ async fn json_results_keep_the_order_of_the_request() -> Result<()> {
         .collect();
     let results = judge(&service.client(), &submissions).await?;
     for (i, result) in results.iter().enumerate() {
-        ensure!(
-            result["id"] == format!("s{i}") && result["index"] == i,
-            "{}",
-            brief(result)
-        );
+        ensure!(result["id"] == format!("s{i}") && result["index"] == i, "{}", brief(result));
         expect_verdict(result, "accepted")?;
     }
     service.terminate().await
@@ -190,16 +159,8 @@ async fn a_stream_gives_each_result_once_and_ends() -> Result<()> {
         .map(|i| add_submission(&format!("s{i}"), if i % 3 == 0 { SUBTRACT } else { ADD }))
         .collect();
     let body = json!({"submissions": submissions});
-    let lines = service
-        .client()
-        .stream("/v1/judge", &body)
-        .await?
-        .collect()
-        .await?;
-    let mut indexes: Vec<u64> = lines
-        .iter()
-        .filter_map(|line| line["index"].as_u64())
-        .collect();
+    let lines = service.client().stream("/v1/judge", &body).await?.collect().await?;
+    let mut indexes: Vec<u64> = lines.iter().filter_map(|line| line["index"].as_u64()).collect();
     for line in &lines {
         let wrong = line["index"].as_u64().is_some_and(|i| i % 3 == 0);
         expect_verdict(line, if wrong { "wrong_answer" } else { "accepted" })?;
@@ -217,11 +178,7 @@ async fn stop_early_skips_the_tests_after_the_first_failure() -> Result<()> {
     let result = judge_one(&service.client(), &submission).await?;
     expect_verdict(&result, "wrong_answer")?;
     ensure!(result["tests"][1]["skipped"] == true, "{}", brief(&result));
-    ensure!(
-        result["tests"][1]["verdict"].is_null(),
-        "{}",
-        brief(&result)
-    );
+    ensure!(result["tests"][1]["verdict"].is_null(), "{}", brief(&result));
     service.terminate().await
 }
 
@@ -229,14 +186,8 @@ async fn a_completion_is_judged_by_its_last_fenced_block() -> Result<()> {
     let block = |source: &str| format!("```python\n{source}```\n");
     let completions = [
         (format!("Here it is:\n{}", block(ADD)), "accepted"),
-        (
-            format!("First\n{}better\n{}Done.", block(SUBTRACT), block(ADD)),
-            "accepted",
-        ),
-        (
-            format!("First\n{}worse\n{}", block(ADD), block(SUBTRACT)),
-            "wrong_answer",
-        ),
+        (format!("First\n{}better\n{}Done.", block(SUBTRACT), block(ADD)), "accepted"),
+        (format!("First\n{}worse\n{}", block(ADD), block(SUBTRACT)), "wrong_answer"),
         (format!("~~~python\n{ADD}~~~\n"), "accepted"),
         (format!("```\n{ADD}```"), "accepted"),
     ];
@@ -244,17 +195,10 @@ async fn a_completion_is_judged_by_its_last_fenced_block() -> Result<()> {
     for (completion, verdict) in &completions {
         let mut submission = add_submission("c", "");
         submission["completion"] = json!(completion);
-        submission
-            .as_object_mut()
-            .context("an object")?
-            .remove("source");
+        submission.as_object_mut().context("an object")?.remove("source");
         let result = judge_one(&service.client(), &submission).await?;
         expect_verdict(&result, verdict).with_context(|| completion.clone())?;
-        ensure!(
-            result["extraction"]["rule"].is_string(),
-            "{}",
-            brief(&result)
-        );
+        ensure!(result["extraction"]["rule"].is_string(), "{}", brief(&result));
     }
     service.terminate().await
 }
@@ -263,16 +207,9 @@ async fn a_completion_without_code_earns_nothing_and_is_flagged() -> Result<()> 
     let service = Service::start().await?;
     let mut submission = add_submission("c", "");
     submission["completion"] = json!("I would rather not write any code today.");
-    submission
-        .as_object_mut()
-        .context("an object")?
-        .remove("source");
+    submission.as_object_mut().context("an object")?.remove("source");
     let result = judge_one(&service.client(), &submission).await?;
-    ensure!(
-        result["reward"] == 0.0 && result["verdict"] != "accepted",
-        "{}",
-        brief(&result)
-    );
+    ensure!(result["reward"] == 0.0 && result["verdict"] != "accepted", "{}", brief(&result));
     service.terminate().await
 }
 
@@ -302,39 +239,20 @@ async fn a_run_reports_facts_and_no_verdict() -> Result<()> {
     let service = Service::start().await?;
     let client = service.client();
     let cases = [
-        (
-            "import sys\nprint('out')\nsys.exit(7)\n",
-            json!({"kind": "exited", "code": 7}),
-        ),
-        (
-            "import os\nos.kill(os.getpid(), 11)\n",
-            json!({"kind": "signalled", "signal": 11}),
-        ),
+        ("import sys\nprint('out')\nsys.exit(7)\n", json!({"kind": "exited", "code": 7})),
+        ("import os\nos.kill(os.getpid(), 11)\n", json!({"kind": "signalled", "signal": 11})),
         ("while True: pass\n", json!({"kind": "cpu_time_limit"})),
         (SLEEP, json!({"kind": "wall_time_limit"})),
-        (
-            "x = []\nwhile True: x.append(bytearray(1 << 20))\n",
-            json!({"kind": "memory_limit"}),
-        ),
-        (
-            "while True: print('x' * 1000)\n",
-            json!({"kind": "output_limit"}),
-        ),
+        ("x = []\nwhile True: x.append(bytearray(1 << 20))\n", json!({"kind": "memory_limit"})),
+        ("while True: print('x' * 1000)\n", json!({"kind": "output_limit"})),
     ];
     let limits = json!({"cpu_time_ms": 500, "wall_time_ms": 3000, "memory_bytes": 64 << 20,
                         "output_bytes": 100_000});
     for (source, termination) in cases {
         let body = json!({"language": "python", "source": source, "limits": limits});
         let reply = run(&client, &body).await?;
-        ensure!(
-            reply["termination"] == termination,
-            "{source}: {}",
-            brief(&reply)
-        );
-        ensure!(
-            reply.get("verdict").is_none() && reply.get("reward").is_none(),
-            "a judgement"
-        );
+        ensure!(reply["termination"] == termination, "{source}: {}", brief(&reply));
+        ensure!(reply.get("verdict").is_none() && reply.get("reward").is_none(), "a judgement");
         ensure!(reply["failure"].is_null(), "{}", brief(&reply));
     }
     service.terminate().await
@@ -359,11 +277,9 @@ async fn limits_are_accepted_at_their_bounds() -> Result<()> {
     let submission = with_limits(add_submission("x", ADD), limits);
     expect_verdict(&judge_one(&client, &submission).await?, "accepted")?;
     let source = "import sys\nsys.stdout.write('x' * int(input()))\n";
-    for (bytes, verdict) in [
-        (999, "wrong_answer"),
-        (1000, "wrong_answer"),
-        (1001, "output_limit_exceeded"),
-    ] {
+    for (bytes, verdict) in
+        [(999, "wrong_answer"), (1000, "wrong_answer"), (1001, "output_limit_exceeded")]
+    {
         let submission = stdio_submission("o", "python", source, &[(&bytes.to_string(), "y")]);
         let submission = with_limits(submission, json!({"output_bytes": 1000}));
         expect_verdict(&judge_one(&client, &submission).await?, verdict)
@@ -374,11 +290,7 @@ async fn limits_are_accepted_at_their_bounds() -> Result<()> {
 
 /// The first line of the stream is the event that says: the second submission has been admitted.
 async fn a_full_queue_answers_429_with_retry_after() -> Result<()> {
-    let config = ServiceConfig {
-        slots: 1,
-        queue: Some(2),
-        ..ServiceConfig::default()
-    };
+    let config = ServiceConfig { slots: 1, queue: Some(2), ..ServiceConfig::default() };
     let service = Service::start_with(config).await?;
     let client = service.client();
     let body = json!({"submissions": [add_submission("fast", ADD), add_submission("s", SLEEP)]});
@@ -386,43 +298,22 @@ async fn a_full_queue_answers_429_with_retry_after() -> Result<()> {
     lines.next().await?.context("no first line")?;
     let more = json!({"submissions": [add_submission("1", ADD), add_submission("2", ADD)]});
     let reply = client.post("/v1/judge", &more).await?;
-    ensure!(
-        reply.status == 429,
-        "status {}: {}",
-        reply.status,
-        reply.text()
-    );
-    let retry = reply
-        .headers
-        .get("retry-after")
-        .context("no Retry-After")?
-        .to_str()?;
-    ensure!(
-        retry.parse::<u64>().is_ok_and(|seconds| seconds >= 1),
-        "Retry-After: {retry}"
-    );
-    ensure!(
-        refusal_problem(&reply).is_none(),
-        "{:?}",
-        refusal_problem(&reply)
-    );
+    ensure!(reply.status == 429, "status {}: {}", reply.status, reply.text());
+    let retry = reply.headers.get("retry-after").context("no Retry-After")?.to_str()?;
+    ensure!(retry.parse::<u64>().is_ok_and(|seconds| seconds >= 1), "Retry-After: {retry}");
+    ensure!(refusal_problem(&reply).is_none(), "{:?}", refusal_problem(&reply));
     drop(lines);
     // The queue is free again once the service has noticed that nobody waits.
     let again = deadline::poll_async(ANSWER_TIME_MAX, || async {
         let reply = client.post("/v1/judge", &more).await.ok()?;
         (reply.status == 200).then_some(())
     });
-    again
-        .await
-        .context("still full after the client went away")?;
+    again.await.context("still full after the client went away")?;
     service.terminate().await
 }
 
 async fn a_client_that_disconnects_frees_its_slot() -> Result<()> {
-    let config = ServiceConfig {
-        slots: 1,
-        ..ServiceConfig::default()
-    };
+    let config = ServiceConfig { slots: 1, ..ServiceConfig::default() };
     let service = Service::start_with(config).await?;
     let client = service.client();
     let limits = json!({"wall_time_ms": 600_000});
@@ -434,35 +325,27 @@ async fn a_client_that_disconnects_frees_its_slot() -> Result<()> {
         drop(lines);
         let next = add_submission("next", ADD);
         let next = judge_one(&client, &next);
-        let result = tokio::time::timeout(ANSWER_TIME_MAX, next)
-            .await
-            .context("slot not freed")??;
+        let result =
+            tokio::time::timeout(ANSWER_TIME_MAX, next).await.context("slot not freed")??;
         expect_verdict(&result, "accepted")?;
     }
     service.terminate().await
 }
 
 async fn the_end_finishes_what_was_admitted() -> Result<()> {
-    let config = ServiceConfig {
-        slots: 1,
-        ..ServiceConfig::default()
-    };
+    let config = ServiceConfig { slots: 1, ..ServiceConfig::default() };
     let mut service = Service::start_with(config).await?;
     let client = service.client();
     let submissions: Vec<Value> = std::iter::once(add_submission("first", ADD))
         .chain((0..2).map(|i| add_submission(&format!("slow{i}"), ADD_SLOWLY)))
         .collect();
-    let mut lines = client
-        .stream("/v1/judge", &json!({"submissions": submissions}))
-        .await?;
+    let mut lines = client.stream("/v1/judge", &json!({"submissions": submissions})).await?;
     lines.next().await?.context("no first line")?;
     service.signal(Signal::SIGTERM)?;
     let more = json!({"submissions": [add_submission("n", ADD)]});
     let closed = deadline::poll_async(ANSWER_TIME_MAX, || async {
         let reply = client.post("/v1/judge", &more).await;
-        reply
-            .map_or(true, |reply| reply.status == 503)
-            .then_some(())
+        reply.map_or(true, |reply| reply.status == 503).then_some(())
     });
     closed.await.context("new submissions are still admitted")?;
     let rest = lines.collect().await?;
@@ -494,27 +377,13 @@ async fn metrics_have_the_promised_names() -> Result<()> {
     judge_one(&service.client(), &add_submission("a", ADD)).await?;
     let reply = service.client().get("/metrics").await?;
     let text = reply.text();
-    let unit = [
-        "_seconds",
-        "_bytes",
-        "_total",
-        "_slots",
-        "_submissions",
-        "_ratio",
-        "_info",
-    ];
+    let unit = ["_seconds", "_bytes", "_total", "_slots", "_submissions", "_ratio", "_info"];
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, _) = line.split_once(' ').context("a type line")?;
-        ensure!(
-            unit.iter().any(|unit| name.ends_with(unit)),
-            "metric {name} names no unit"
-        );
+        ensure!(unit.iter().any(|unit| name.ends_with(unit)), "metric {name} names no unit");
     }
     for name in METRICS {
-        ensure!(
-            text.contains(&format!("# TYPE {name} ")),
-            "no metric {name} in:\n{text}"
-        );
+        ensure!(text.contains(&format!("# TYPE {name} ")), "no metric {name} in:\n{text}");
     }
     service.terminate().await
 }
@@ -535,10 +404,7 @@ async fn the_api_description_names_every_path() -> Result<()> {
         "/openapi.json",
     ];
     for path in paths {
-        ensure!(
-            description["paths"][path].is_object(),
-            "{path} is not described"
-        );
+        ensure!(description["paths"][path].is_object(), "{path} is not described");
     }
     service.terminate().await
 }

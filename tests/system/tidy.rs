@@ -74,21 +74,14 @@ fn read(folder: &Path, name: &str, extensions: &[&str], sources: &mut Vec<Source
     for entry in fs::read_dir(folder).with_context(|| name.to_owned())? {
         let entry = entry?;
         let file = entry.file_name().to_string_lossy().into_owned();
-        let path = if name == "." {
-            file.clone()
-        } else {
-            format!("{name}/{file}")
-        };
+        let path = if name == "." { file.clone() } else { format!("{name}/{file}") };
         if entry.file_type()?.is_dir() {
             if !file.starts_with('.') && file != "target" {
                 read(&entry.path(), &path, extensions, sources)?;
             }
             continue;
         }
-        let extension = Path::new(&file)
-            .extension()
-            .unwrap_or_default()
-            .to_string_lossy();
+        let extension = Path::new(&file).extension().unwrap_or_default().to_string_lossy();
         if extensions.contains(&extension.as_ref()) {
             let text = fs::read_to_string(entry.path()).with_context(|| path.clone())?;
             sources.push(Source { path, text });
@@ -131,31 +124,15 @@ async fn unsafe_stands_only_in_the_kernel_modules() -> Result<()> {
 }
 
 async fn the_sandbox_never_speaks_of_judging() -> Result<()> {
-    let banned = [
-        "submission",
-        "verdict",
-        "problem",
-        "reward",
-        "submissions",
-        "verdicts",
-        "rewards",
-    ];
+    let banned =
+        ["submission", "verdict", "problem", "reward", "submissions", "verdicts", "rewards"];
     none(&spoken("sandbox/src", &banned, Source::lines)?)
 }
 
 /// In code only: documentation may name what the sandbox does for it.
 async fn the_judge_never_speaks_of_kernel_mechanisms() -> Result<()> {
-    let banned = [
-        "cgroup",
-        "cgroups",
-        "mount",
-        "umount",
-        "seccomp",
-        "namespace",
-        "clone3",
-        "nix",
-        "libc",
-    ];
+    let banned =
+        ["cgroup", "cgroups", "mount", "umount", "seccomp", "namespace", "clone3", "nix", "libc"];
     none(&spoken("judge/src", &banned, Source::code)?)
 }
 
@@ -187,15 +164,8 @@ async fn crates_depend_only_along_the_arrows() -> Result<()> {
         ("judge/math", &[]),
         ("trainer", &["assay-protocol"]),
     ];
-    let ours: BTreeSet<&str> = [
-        "assay-sandbox",
-        "assay-protocol",
-        "assay-math",
-        "judge",
-        "assay-tests",
-        "trainer",
-    ]
-    .into();
+    let ours: BTreeSet<&str> =
+        ["assay-sandbox", "assay-protocol", "assay-math", "judge", "assay-tests", "trainer"].into();
     let mut findings = Vec::new();
     for (name, allowed) in arrows {
         let path = root().join(name).join("Cargo.toml");
@@ -218,21 +188,14 @@ async fn crates_depend_only_along_the_arrows() -> Result<()> {
 
 async fn no_file_is_too_long() -> Result<()> {
     let sources = rust_sources(&["sandbox", "judge", "tests", "benches"])?;
-    let long = sources
-        .iter()
-        .map(|source| (source.lines().count(), &source.path));
+    let long = sources.iter().map(|source| (source.lines().count(), &source.path));
     let long = long.filter(|(lines, _)| *lines > FILE_LINES_MAX);
-    none(
-        &long
-            .map(|(lines, path)| format!("{path}: {lines} lines"))
-            .collect::<Vec<_>>(),
-    )
+    none(&long.map(|(lines, path)| format!("{path}: {lines} lines")).collect::<Vec<_>>())
 }
 
 async fn no_file_has_a_name_that_says_nothing() -> Result<()> {
-    let banned = [
-        "util", "utils", "helper", "helpers", "common", "misc", "manager", "stuff", "lib2",
-    ];
+    let banned =
+        ["util", "utils", "helper", "helpers", "common", "misc", "manager", "stuff", "lib2"];
     let mut findings = Vec::new();
     for source in rust_sources(&["sandbox", "judge", "tests", "benches"])? {
         let parts = source.path.trim_end_matches(".rs").split('/');
@@ -244,16 +207,9 @@ async fn no_file_has_a_name_that_says_nothing() -> Result<()> {
 }
 
 async fn every_module_says_what_it_is() -> Result<()> {
-    let sources = rust_sources(&[
-        "sandbox/src",
-        "judge",
-        "tests/harness",
-        "tests/system",
-        "benches",
-    ])?;
-    let silent = sources
-        .into_iter()
-        .filter(|source| !source.text.starts_with("//! "));
+    let sources =
+        rust_sources(&["sandbox/src", "judge", "tests/harness", "tests/system", "benches"])?;
+    let silent = sources.into_iter().filter(|source| !source.text.starts_with("//! "));
     none(&silent.map(|source| source.path).collect::<Vec<_>>())
 }
 
@@ -261,11 +217,7 @@ async fn no_test_is_ignored() -> Result<()> {
     let attribute = concat!("#[", "ignore");
     let mut findings = Vec::new();
     for source in rust_sources(&["sandbox", "judge", "tests", "benches"])? {
-        if source
-            .text
-            .lines()
-            .any(|line| line.trim_start().starts_with(attribute))
-        {
+        if source.text.lines().any(|line| line.trim_start().starts_with(attribute)) {
             findings.push(source.path);
         }
     }
@@ -273,15 +225,9 @@ async fn no_test_is_ignored() -> Result<()> {
 }
 
 async fn no_path_of_a_developers_machine_is_left() -> Result<()> {
-    let banned = [
-        concat!("/wo", "rk/"),
-        concat!("/home/", "runner"),
-        concat!("/Us", "ers/"),
-    ];
+    let banned = [concat!("/wo", "rk/"), concat!("/home/", "runner"), concat!("/Us", "ers/")];
     let mut sources = Vec::new();
-    let extensions = [
-        "rs", "toml", "md", "json", "py", "sh", "c", "js", "yml", "yaml",
-    ];
+    let extensions = ["rs", "toml", "md", "json", "py", "sh", "c", "js", "yml", "yaml"];
     read(&root(), ".", &extensions, &mut sources)?;
     let mut findings = Vec::new();
     for source in &sources {

@@ -17,12 +17,7 @@ pub(crate) const SLEEP: &str = "import time\ntime.sleep(1000)\n";
 
 /// A Python submission to "A+B".
 pub(crate) fn add_submission(id: &str, source: &str) -> Value {
-    stdio_submission(
-        id,
-        "python",
-        source,
-        &[("1 2\n", "3\n"), ("40 2\n", "42\n")],
-    )
+    stdio_submission(id, "python", source, &[("1 2\n", "3\n"), ("40 2\n", "42\n")])
 }
 
 /// A submission with test cases of input and answer.
@@ -32,10 +27,8 @@ pub(crate) fn stdio_submission(
     source: &str,
     tests: &[(&str, &str)],
 ) -> Value {
-    let tests: Vec<Value> = tests
-        .iter()
-        .map(|(stdin, stdout)| json!({"stdin": stdin, "stdout": stdout}))
-        .collect();
+    let tests: Vec<Value> =
+        tests.iter().map(|(stdin, stdout)| json!({"stdin": stdin, "stdout": stdout})).collect();
     json!({
         "id": id,
         "language": language,
@@ -62,16 +55,9 @@ pub(crate) fn with_limits(mut submission: Value, limits: Value) -> Value {
 
 /// Posts submissions and returns their results in the order of the request.
 pub(crate) async fn judge(client: &Client, submissions: &[Value]) -> Result<Vec<Value>> {
-    let reply = client
-        .post("/v1/judge", &json!({"submissions": submissions}))
-        .await?
-        .ok_json()?;
+    let reply = client.post("/v1/judge", &json!({"submissions": submissions})).await?.ok_json()?;
     let results = reply["results"].as_array().context("no results")?.clone();
-    ensure!(
-        results.len() == submissions.len(),
-        "{} results",
-        results.len()
-    );
+    ensure!(results.len() == submissions.len(), "{} results", results.len());
     Ok(results)
 }
 
@@ -106,9 +92,6 @@ pub(crate) fn brief(value: &Value) -> String {
     if text.len() <= 2000 {
         return text;
     }
-    let cut = (0..=2000)
-        .rev()
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(0);
+    let cut = (0..=2000).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     format!("{}... ({} bytes)", &text[..cut], text.len())
 }
