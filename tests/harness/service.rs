@@ -87,7 +87,7 @@ impl Service {
         let address = free_address()?;
         let log = File::create(scratch.path().join("log"))?;
         let child = Command::new(&executable)
-            .args(arguments(&config, address))
+            .args(arguments(&config, address, scratch.path())?)
             .env("TMPDIR", scratch.path().join("tmp"))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -193,7 +193,7 @@ impl Drop for Service {
     }
 }
 
-fn arguments(config: &ServiceConfig, address: SocketAddr) -> Vec<OsString> {
+fn arguments(config: &ServiceConfig, address: SocketAddr, folder: &Path) -> Result<Vec<OsString>> {
     let mut arguments: Vec<OsString> = vec![
         "serve".into(),
         "--listen".into(),
@@ -202,9 +202,14 @@ fn arguments(config: &ServiceConfig, address: SocketAddr) -> Vec<OsString> {
         config.slots.to_string().into(),
     ];
     if let Some(queue) = config.queue {
-        arguments.extend(["--queue".into(), queue.to_string().into()]);
+        let file = folder.join("assay.toml");
+        let admission = format!(
+            "[admission]\nqueue_submissions_max = {queue}\nbatch_submissions_max = {queue}\n"
+        );
+        fs::write(&file, admission)?;
+        arguments.extend(["--config".into(), file.into()]);
     }
-    arguments
+    Ok(arguments)
 }
 
 /// `target/PROFILE/NAME`, where this executable is `target/PROFILE/deps/system-HASH`.

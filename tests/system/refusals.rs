@@ -156,7 +156,7 @@ pub(crate) fn refusal_problem(reply: &Reply) -> Option<String> {
     let texts = ["code", "message", "hint"].map(|name| body["error"][name].as_str());
     let complete = texts.iter().all(|text| text.is_some_and(|text| !text.is_empty()));
     let code = texts[0].unwrap_or_default();
-    let stable = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let stable = code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     let short = reply.body.len() < 8 << 10;
     (!complete || !stable || !short).then(|| format!("{}: {:.300}", reply.status, reply.text()))
 }
