@@ -34,8 +34,9 @@ fn main() -> anyhow::Result<()> {
         let installed = installed(&trivial)?;
         let leased = side_by_side(workers, |worker| one_per_lease(&pool, worker, &installed))?;
         let repeated = side_by_side(workers, |worker| ten_per_lease(&pool, worker, &installed))?;
-        let bare_python =
-            side_by_side(workers, |_| Times::of(RUNS_OF_PYTHON, || support::bare(python, &["-c", "pass"])))?;
+        let bare_python = side_by_side(workers, |_| {
+            Times::of(RUNS_OF_PYTHON, || support::bare(python, &["-c", "pass"]))
+        })?;
         let python = side_by_side(workers, |worker| run_python(&pool, worker))?;
         runtime()?.block_on(pool.close());
         figures.insert(
@@ -50,7 +51,10 @@ fn main() -> anyhow::Result<()> {
             }),
         );
     }
-    println!("{}", json!({"bench": "slot_cycle", "machine": support::machine(), "figures": figures}));
+    println!(
+        "{}",
+        json!({"bench": "slot_cycle", "machine": support::machine(), "figures": figures})
+    );
     Ok(())
 }
 
@@ -85,7 +89,10 @@ fn side_by_side(
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("panic"))).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("panic")))
+            .collect()
     });
     let times = times.into_iter().map(|result| result?).collect::<anyhow::Result<_>>()?;
     Ok(Times::side_by_side(times))

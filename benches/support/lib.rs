@@ -108,7 +108,8 @@ impl Times {
     #[must_use]
     pub fn drift(&self) -> f64 {
         let tenth = (self.each.len() / 10).max(1);
-        let part = |each: &[Duration]| Self { each: each.to_vec(), ..Self::default() }.quantile(0.5);
+        let part =
+            |each: &[Duration]| Self { each: each.to_vec(), ..Self::default() }.quantile(0.5);
         let (first, last) = (&self.each[..tenth], &self.each[self.each.len() - tenth..]);
         part(last).as_secs_f64() / part(first).as_secs_f64()
     }
@@ -127,6 +128,36 @@ impl Times {
             figures["ratio_to_bare"] = json!((ratio * 100.0).round() / 100.0);
         }
         figures
+    }
+}
+
+/// Takes the times of work that is not a plain function, such as an asynchronous request.
+#[derive(Debug)]
+pub struct Clock {
+    each: Vec<Duration>,
+    begun: Instant,
+    lap: Instant,
+}
+
+impl Clock {
+    /// Starts the first piece of work.
+    #[must_use]
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Self { each: Vec::new(), begun: now, lap: now }
+    }
+
+    /// Ends a piece of work and starts the next.
+    pub fn lap(&mut self) {
+        let now = Instant::now();
+        self.each.push(now - self.lap);
+        self.lap = now;
+    }
+
+    /// The times of all that ended.
+    #[must_use]
+    pub fn stop(self) -> Times {
+        Times { each: self.each, elapsed: self.lap - self.begun }
     }
 }
 

@@ -62,10 +62,7 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
     let file =
         |name: &str, text: &'static str| (name.to_owned(), Bytes::from_static(text.as_bytes()));
     let interpreted = |name, text| Assembly {
-        files: vec![
-            source(Bytes::copy_from_slice(parts.source)),
-            file(name, text),
-        ],
+        files: vec![source(Bytes::copy_from_slice(parts.source)), file(name, text)],
         stdin: format!("{}\n{}", secrets.proof.as_str(), parts.assertions).into(),
     };
     let entry = secrets.entry_name();
@@ -89,10 +86,7 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
         Driver::Java => Assembly {
             files: vec![
                 source(joined(parts, &["\n", parts.assertions, "\n"])),
-                (
-                    "driver/Driver.java".to_owned(),
-                    JAVA.replace("ENTRY", &entry).into(),
-                ),
+                ("driver/Driver.java".to_owned(), JAVA.replace("ENTRY", &entry).into()),
             ],
             stdin: format!("{}\n", secrets.proof.as_str()).into(),
         },
@@ -102,8 +96,7 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
 /// The source, and what comes after it.
 fn joined(parts: Parts<'_>, rest: &[&str]) -> Bytes {
     let mut text = parts.source.to_vec();
-    rest.iter()
-        .for_each(|part| text.extend_from_slice(part.as_bytes()));
+    rest.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
     text.into()
 }
 
@@ -113,11 +106,8 @@ mod tests {
     use crate::grade::proof::SECRET_BYTES;
 
     fn assembly(driver: Driver) -> Assembly {
-        let parts = Parts {
-            source: b"candidate",
-            source_name: "solution.x",
-            assertions: "answers",
-        };
+        let parts =
+            Parts { source: b"candidate", source_name: "solution.x", assertions: "answers" };
         let secrets = Secrets {
             proof: Secret::new([1; SECRET_BYTES]),
             entry: Secret::new([2; SECRET_BYTES]),
@@ -128,21 +118,14 @@ mod tests {
     #[test]
     fn the_proof_is_in_no_file() {
         let proof = Secret::new([1; SECRET_BYTES]);
-        for driver in [
-            Driver::Python,
-            Driver::Javascript,
-            Driver::Native,
-            Driver::Rust,
-            Driver::Java,
-        ] {
+        for driver in
+            [Driver::Python, Driver::Javascript, Driver::Native, Driver::Rust, Driver::Java]
+        {
             let assembly = assembly(driver);
             let stdin = String::from_utf8(assembly.stdin.to_vec()).unwrap();
             assert!(stdin.starts_with(proof.as_str()));
             for (name, content) in &assembly.files {
-                assert!(
-                    !String::from_utf8_lossy(content).contains(proof.as_str()),
-                    "{name}"
-                );
+                assert!(!String::from_utf8_lossy(content).contains(proof.as_str()), "{name}");
             }
         }
     }
@@ -153,10 +136,7 @@ mod tests {
             let assembly = assembly(driver);
             assert!(assembly.stdin.ends_with(b"\nanswers"));
             for (name, content) in &assembly.files {
-                assert!(
-                    !String::from_utf8_lossy(content).contains("answers"),
-                    "{name}"
-                );
+                assert!(!String::from_utf8_lossy(content).contains("answers"), "{name}");
             }
         }
     }

@@ -13,9 +13,8 @@ use crate::config::{LogConfig, LogFormat};
 use crate::grade::Verdict;
 
 /// Buckets of durations, from a warm start to a slow compiler.
-const SECONDS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
-];
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// A part of the flow that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +64,7 @@ impl Metrics {
     /// Two metrics have the same name; a test holds that they have not.
     pub fn new() -> Result<Self, prometheus::Error> {
         let seconds = |name: &str, help: &str, labels: &[&str]| {
-            HistogramVec::new(
-                HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
-                labels,
-            )
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)
         };
         let counters = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels)
@@ -85,11 +81,7 @@ impl Metrics {
                 "Time from a request's head to its reply's head",
                 &["endpoint", "status"],
             )?,
-            verdicts: counters(
-                "assay_verdicts_total",
-                "Submissions by verdict",
-                &["verdict"],
-            )?,
+            verdicts: counters("assay_verdicts_total", "Submissions by verdict", &["verdict"])?,
             failures: counters("assay_failures_total", "Failures of the judge", &["kind"])?,
             retries: IntCounter::new("assay_retries_total", "Submissions tried again")?,
             refused: IntCounter::new(
@@ -162,9 +154,7 @@ impl Metrics {
 
     /// Counts a request.
     pub fn requested(&self, endpoint: &str, status: u16, seconds: f64) {
-        self.requests
-            .with_label_values(&[endpoint, &status.to_string()])
-            .observe(seconds);
+        self.requests.with_label_values(&[endpoint, &status.to_string()]).observe(seconds);
     }
 
     /// All metrics as text, with the state of slots and queue at this moment.
@@ -176,8 +166,7 @@ impl Metrics {
         self.slots.set(count(slots.slots + slots.building));
         self.slots_building.set(count(slots.building));
         self.slots_leased.set(count(slots.leased));
-        self.slots_rebuilt
-            .set(i64::try_from(slots.rebuilt).unwrap_or(i64::MAX));
+        self.slots_rebuilt.set(i64::try_from(slots.rebuilt).unwrap_or(i64::MAX));
         self.queue.set(count(queued));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -222,12 +211,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.judged(Some(Verdict::Accepted));
         metrics.stage(Stage::Run).observe_duration();
-        let status = PoolStatus {
-            slots: 2,
-            leased: 1,
-            building: 0,
-            rebuilt: 0,
-        };
+        let status = PoolStatus { slots: 2, leased: 1, building: 0, rebuilt: 0 };
         let text = String::from_utf8(metrics.encode(status, 3).unwrap()).unwrap();
         assert!(text.contains("assay_verdicts_total{verdict=\"accepted\"} 1"));
         assert!(text.contains("assay_stage_duration_seconds_count{stage=\"run\"} 1"));

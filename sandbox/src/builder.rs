@@ -53,10 +53,7 @@ trait Step<T> {
 
 impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
     fn step(self, name: impl Into<String>) -> Result<T, Fault> {
-        self.map_err(|source| Fault {
-            step: name.into(),
-            source: source.into(),
-        })
+        self.map_err(|source| Fault { step: name.into(), source: source.into() })
     }
 }
 
@@ -89,11 +86,7 @@ pub(crate) fn main() {
         Ok(Some(resident)) => resident.serve(),
         Ok(None) => {}
         Err(fault) => {
-            let errno = fault.source.raw_os_error().unwrap_or(libc::EIO);
-            let reply = Reply::Failed {
-                step: fault.step,
-                errno,
-            };
+            let reply = Reply::Failed { step: fault.step, reason: fault.source.to_string() };
             // The supervisor is gone if this fails, and then nobody is left to tell.
             drop(control::send(&socket, &reply, &[], None));
         }
@@ -112,6 +105,7 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
     stage.prepare(request)?;
     stage.fill(&request.entries, request.id_base)?;
     stage.assemble(&request.entries)?;
+    let writable: OwnedFd = fs::File::open(&stage.writable).step("hold the writable layer")?.into();
     mount::pivot(&stage.root).step("pivot to the new root")?;
     let (ours, theirs) = nix::sys::socket::socketpair(
         nix::sys::socket::AddressFamily::Unix,
@@ -125,26 +119,24 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
             drop(theirs);
             let done = assist(request, &ours);
             if done.is_err() {
-                drop(crate::kernel::process::kill_by_descriptor(
-                    std::os::fd::AsFd::as_fd(&child),
-                ));
+                drop(crate::kernel::process::kill_by_descriptor(std::os::fd::AsFd::as_fd(&child)));
             }
             // The supervisor holds the resident by this descriptor.
-            control::send_resident(socket, &child).step("hand over the resident")?;
+            control::send_resident(socket, &child, &writable).step("hand over the resident")?;
             done.map(|()| None)
         }
         Fork::Child => {
-            drop(ours);
+            drop((ours, writable));
             settle(request, &theirs, meters, socket).map(Some)
         }
     }
 }
 
 fn open_groups(request: &BuildRequest) -> Result<Meters, Fault> {
-    let meters = request.groups.open().map_err(|error| Fault {
-        step: error.to_string(),
-        source: io::ErrorKind::Other.into(),
-    })?;
+    let meters = request
+        .groups
+        .open()
+        .map_err(|error| Fault { step: error.to_string(), source: io::ErrorKind::Other.into() })?;
     request
         .groups
         .inside(|| Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?))
@@ -167,22 +159,12 @@ impl Stage {
     /// Makes the stage and the writable layer.
     fn prepare(&self, request: &BuildRequest) -> Result<(), Fault> {
         mount::memory(&self.base, 4 << 20, 4096, MsFlags::empty()).step("mount the stage")?;
-        for folder in [
-            &self.skeleton,
-            &self.empty_folder,
-            &self.writable,
-            &self.root,
-        ] {
+        for folder in [&self.skeleton, &self.empty_folder, &self.writable, &self.root] {
             fs::create_dir(folder).step("make the stage's folders")?;
         }
         fs::write(&self.empty_file, "").step("make an empty file")?;
-        mount::memory(
-            &self.writable,
-            request.disk_bytes,
-            WRITABLE_INODES_MAX,
-            MsFlags::MS_NODEV,
-        )
-        .step("mount the writable layer")
+        mount::memory(&self.writable, request.disk_bytes, WRITABLE_INODES_MAX, MsFlags::MS_NODEV)
+            .step("mount the writable layer")
     }
 
     /// Writes the image's skeleton and the writable layer's folders, owned by the slot's root.
@@ -195,9 +177,7 @@ impl Stage {
             match entry {
                 Entry::Folder { path } => {
                     let path = beneath(&self.skeleton, path);
-                    fs::create_dir_all(&path)
-                        .and_then(|()| own(&path))
-                        .step(step())?;
+                    fs::create_dir_all(&path).and_then(|()| own(&path)).step(step())?;
                 }
                 Entry::Link { path, target } => {
                     symlink(target, beneath(&self.skeleton, path)).step(step())?;
@@ -218,10 +198,7 @@ impl Stage {
         }
         for name in ["upper", "work"] {
             let path = self.writable.join(name);
-            fs::DirBuilder::new()
-                .mode(0o755)
-                .create(&path)
-                .step("make the upper layer")?;
+            fs::DirBuilder::new().mode(0o755).create(&path).step("make the upper layer")?;
             own(&path).step("own the upper layer")?;
         }
         Ok(())
@@ -359,7 +336,8 @@ fn settle(
     turn::give(builder)?;
     turn::wait(builder)?;
     let socket = socket.try_clone().step("keep the control socket")?;
-    let resident = Resident::new(socket, meters).step("prepare the writable layer")?;
+    let resident =
+        Resident::new(socket, meters, &request.warm).step("prepare the writable layer")?;
     Resident::give_up_privileges().step("give up privileges")?;
     Ok(resident)
 }

@@ -28,6 +28,8 @@ pub(crate) struct BuildRequest {
     pub(crate) groups: SlotGroups,
     pub(crate) entries: Vec<crate::image::Entry>,
     pub(crate) disk_bytes: u64,
+    /// Interpreters that are kept warm.
+    pub(crate) warm: Vec<crate::warm::Warmup>,
     /// The processor that the slot runs on.
     pub(crate) cpu: Option<usize>,
 }
@@ -75,7 +77,7 @@ pub(crate) enum Reply {
     /// The program could not be started.
     NotLaunched { step: u8, errno: i32 },
     /// A fault of ours; the slot must be destroyed.
-    Failed { step: String, errno: i32 },
+    Failed { step: String, reason: String },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,28 +100,36 @@ pub(crate) enum CollectedHeader {
 /// What the supervisor hears while a slot is built.
 #[derive(Debug)]
 pub(crate) enum BuildReply {
-    /// From the builder: the resident's pidfd.
-    Resident(OwnedFd),
+    /// From the builder: the resident's pidfd, and the root of the writable layer.
+    Resident { pidfd: OwnedFd, writable: OwnedFd },
     /// From either: a fault; from the resident: that it serves.
     Reply(Reply),
 }
 
-/// Hands the resident's pidfd to the supervisor.
-pub(crate) fn send_resident(socket: &impl AsRawFd, pidfd: &OwnedFd) -> io::Result<()> {
-    descriptors::send(socket.as_raw_fd(), &[RESIDENT], &[pidfd.as_raw_fd()])
+/// Hands the resident's pidfd and the root of its writable layer to the supervisor.
+pub(crate) fn send_resident(
+    socket: &impl AsRawFd,
+    pidfd: &OwnedFd,
+    writable: &OwnedFd,
+) -> io::Result<()> {
+    let fds = [pidfd.as_raw_fd(), writable.as_raw_fd()];
+    descriptors::send(socket.as_raw_fd(), &[RESIDENT], &fds)
 }
 
 /// Receives one message of a build. The peer's end is an error.
 pub(crate) fn receive_build_reply(socket: &impl AsRawFd) -> io::Result<BuildReply> {
     let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-    let (length, mut fds) =
-        descriptors::receive(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+    let (length, fds) = descriptors::receive(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
     buffer.truncate(length);
-    match (buffer.as_slice(), fds.len()) {
-        ([], _) => Err(io::ErrorKind::UnexpectedEof.into()),
-        ([RESIDENT], 1) => Ok(BuildReply::Resident(fds.remove(0))),
-        _ => Ok(BuildReply::Reply(decode(buffer, fds)?.header)),
+    if buffer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    if buffer != [RESIDENT] {
+        return Ok(BuildReply::Reply(decode(buffer, fds)?.header));
+    }
+    let [pidfd, writable] =
+        <[OwnedFd; 2]>::try_from(fds).map_err(|_| invalid("a missing descriptor"))?;
+    Ok(BuildReply::Resident { pidfd, writable })
 }
 
 /// The first byte of a datagram.
@@ -183,11 +193,8 @@ pub(crate) fn send<T: Serialize>(
     extra: Option<&OwnedFd>,
 ) -> io::Result<()> {
     let (datagram, attached) = encode(header, parts)?;
-    let fds: Vec<RawFd> = attached
-        .iter()
-        .map(AsRawFd::as_raw_fd)
-        .chain(extra.map(AsRawFd::as_raw_fd))
-        .collect();
+    let fds: Vec<RawFd> =
+        attached.iter().map(AsRawFd::as_raw_fd).chain(extra.map(AsRawFd::as_raw_fd)).collect();
     descriptors::send(socket.as_raw_fd(), &datagram, &fds)
 }
 
@@ -216,38 +223,25 @@ pub(crate) fn receive<T: DeserializeOwned>(
 
 fn decode<T: DeserializeOwned>(datagram: Vec<u8>, fds: Vec<OwnedFd>) -> io::Result<Message<T>> {
     let mut fds = fds.into_iter();
-    let (&[kind, a, b, c, d], rest) = datagram
-        .split_first_chunk::<5>()
-        .ok_or_else(|| invalid("a message too short"))?;
+    let (&[kind, a, b, c, d], rest) =
+        datagram.split_first_chunk::<5>().ok_or_else(|| invalid("a message too short"))?;
     let header_length = u64::from(u32::from_le_bytes([a, b, c, d]));
     let mut payload = match kind {
         INLINE => {
             let end = rest.len() as u64;
-            Payload {
-                source: Source::Inline(rest.to_vec()),
-                position: 0,
-                end,
-            }
+            Payload { source: Source::Inline(rest.to_vec()), position: 0, end }
         }
         ATTACHED => {
             let file = File::from(fds.next().ok_or_else(|| invalid("a missing descriptor"))?);
             let end = file.metadata()?.len();
-            Payload {
-                source: Source::Attached(file),
-                position: 0,
-                end,
-            }
+            Payload { source: Source::Attached(file), position: 0, end }
         }
         _ => return Err(invalid("an unknown kind of message")),
     };
     let header = payload.take(header_length)?;
     let header =
         postcard::from_bytes(&header).map_err(|_| invalid("a header that cannot be decoded"))?;
-    Ok(Message {
-        header,
-        payload,
-        extra: fds.next(),
-    })
+    Ok(Message { header, payload, extra: fds.next() })
 }
 
 impl Payload {
@@ -323,17 +317,9 @@ mod tests {
 
     #[test]
     fn payload_arrives_whole_at_the_inline_bound_and_beyond_it() {
-        for length in [
-            0,
-            1,
-            INLINE_BYTES_MAX - 1,
-            INLINE_BYTES_MAX,
-            INLINE_BYTES_MAX + 1,
-            5 << 20,
-        ] {
-            let bytes: Vec<u8> = (0..length)
-                .map(|n| u8::try_from(n % 251).unwrap())
-                .collect();
+        for length in [0, 1, INLINE_BYTES_MAX - 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 5 << 20]
+        {
+            let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
             let mut message = through_a_socket(&[&bytes[..length / 2], &bytes[length / 2..]]);
             assert_eq!(message.payload.remaining(), length as u64);
             assert_eq!(message.payload.take(length as u64).unwrap(), bytes);

@@ -67,49 +67,30 @@ impl Image {
     /// # Errors
     /// `/usr` cannot be read.
     pub fn host() -> Result<Self, Error> {
-        let mut entries: Vec<Entry> = FOLDERS
-            .iter()
-            .map(|path| Entry::Folder { path: path.into() })
-            .collect();
+        let mut entries: Vec<Entry> =
+            FOLDERS.iter().map(|path| Entry::Folder { path: path.into() }).collect();
         entries.push(read_only("/usr"));
-        entries.extend(
-            ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]
-                .iter()
-                .filter_map(|name| {
-                    let path = Path::new("/").join(name);
-                    match fs::read_link(&path) {
-                        Ok(target) => Some(Entry::Link { path, target }),
-                        Err(_) => path.is_dir().then(|| read_only(path)),
-                    }
-                }),
-        );
-        for (name, content) in [
-            ("passwd", PASSWD),
-            ("group", GROUP),
-            ("hosts", HOSTS),
-            ("nsswitch.conf", NSSWITCH),
-        ] {
+        entries.extend(["bin", "sbin", "lib", "lib32", "lib64", "libx32"].iter().filter_map(
+            |name| {
+                let path = Path::new("/").join(name);
+                match fs::read_link(&path) {
+                    Ok(target) => Some(Entry::Link { path, target }),
+                    Err(_) => path.is_dir().then(|| read_only(path)),
+                }
+            },
+        ));
+        for (name, content) in
+            [("passwd", PASSWD), ("group", GROUP), ("hosts", HOSTS), ("nsswitch.conf", NSSWITCH)]
+        {
             let path = Path::new("/etc").join(name);
-            entries.push(Entry::File {
-                path,
-                content: content.to_owned(),
-            });
+            entries.push(Entry::File { path, content: content.to_owned() });
         }
         entries.extend(etc_entries().map_err(Error::io("list /etc"))?);
-        entries.push(Entry::Link {
-            path: "/var/tmp".into(),
-            target: "/tmp".into(),
-        });
+        entries.push(Entry::Link { path: "/var/tmp".into(), target: "/tmp".into() });
         if let Some(source) = rust_toolchain() {
-            entries.push(Entry::ReadOnly {
-                source,
-                path: RUST.into(),
-            });
+            entries.push(Entry::ReadOnly { source, path: RUST.into() });
         }
-        Ok(Self {
-            name: "host".to_owned(),
-            entries,
-        })
+        Ok(Self { name: "host".to_owned(), entries })
     }
 
     /// The name under which users ask for it.
@@ -130,19 +111,17 @@ impl Image {
     /// Where the machine keeps what the image shows at `path`.
     fn source_of(&self, path: &Path) -> Option<PathBuf> {
         self.entries.iter().find_map(|entry| match entry {
-            Entry::ReadOnly {
-                source,
-                path: shown,
-            } => path.strip_prefix(shown).ok().map(|rest| source.join(rest)),
+            Entry::ReadOnly { source, path: shown } => {
+                path.strip_prefix(shown).ok().map(|rest| source.join(rest))
+            }
             Entry::Link { path: link, target } => {
                 let rest = path.strip_prefix(link).ok()?;
                 let path = link.parent()?.join(target).join(rest);
                 // Links of an image point at its read-only parts, so this ends after one step.
                 self.entries.iter().find_map(|entry| match entry {
-                    Entry::ReadOnly {
-                        source,
-                        path: shown,
-                    } => path.strip_prefix(shown).ok().map(|rest| source.join(rest)),
+                    Entry::ReadOnly { source, path: shown } => {
+                        path.strip_prefix(shown).ok().map(|rest| source.join(rest))
+                    }
                     Entry::Folder { .. } | Entry::Link { .. } | Entry::File { .. } => None,
                 })
             }
@@ -153,10 +132,7 @@ impl Image {
 
 fn read_only(path: impl Into<PathBuf>) -> Entry {
     let path = path.into();
-    Entry::ReadOnly {
-        source: path.clone(),
-        path,
-    }
+    Entry::ReadOnly { source: path.clone(), path }
 }
 
 fn etc_entries() -> std::io::Result<Vec<Entry>> {
@@ -212,15 +188,7 @@ mod tests {
             )
         };
         assert!(shown("/usr"));
-        for secret in [
-            "/etc",
-            "/etc/shadow",
-            "/etc/passwd",
-            "/etc/ssl",
-            "/root",
-            "/home",
-            "/var",
-        ] {
+        for secret in ["/etc", "/etc/shadow", "/etc/passwd", "/etc/ssl", "/root", "/home", "/var"] {
             assert!(!shown(secret), "{secret} is shown");
         }
     }

@@ -54,6 +54,7 @@ pub(crate) mod resident;
 pub(crate) mod run;
 pub(crate) mod slot;
 pub mod spec;
+pub mod warm;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,15 +71,9 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 /// return; otherwise returns at once. Must be the first statement of `main` of every program that
 /// makes a [`SlotPool`]: slots are started from the program itself, so that nothing else has to be
 /// installed or found.
-#[expect(
-    clippy::exit,
-    reason = "a resident never returns to the main of its supervisor"
-)]
+#[expect(clippy::exit, reason = "a resident never returns to the main of its supervisor")]
 pub fn resident_entry() {
-    if std::env::args_os()
-        .next()
-        .is_some_and(|name| name == slot::RESIDENT_NAME)
-    {
+    if std::env::args_os().next().is_some_and(|name| name == slot::RESIDENT_NAME) {
         builder::main();
         std::process::exit(0);
     }

@@ -178,12 +178,7 @@ impl Limits {
                 return Ok(());
             }
             let [value, min, max] = [value, min, max].map(|v| format!("{v:?}"));
-            Err(LimitError {
-                name,
-                value,
-                min,
-                max,
-            })
+            Err(LimitError { name, value, min, max })
         }
         let (min, max) = (&LIMITS_MIN, &LIMITS_MAX);
         within("cpu_time", self.cpu_time, min.cpu_time, max.cpu_time)?;
@@ -192,12 +187,7 @@ impl Limits {
         within("pids", self.pids, min.pids, max.pids)?;
         within("output", self.output.0, min.output.0, max.output.0)?;
         within("disk", self.disk.0, min.disk.0, max.disk.0)?;
-        within(
-            "open_files",
-            self.open_files,
-            min.open_files,
-            max.open_files,
-        )?;
+        within("open_files", self.open_files, min.open_files, max.open_files)?;
         within("stack", self.stack.0, min.stack.0, max.stack.0)
     }
 }
@@ -210,15 +200,9 @@ mod tests {
     fn limits_are_accepted_at_the_bound_and_refused_beyond_it() {
         assert_eq!(LIMITS_MIN.check(), Ok(()));
         assert_eq!(LIMITS_MAX.check(), Ok(()));
-        let over = Limits {
-            pids: LIMITS_MAX.pids + 1,
-            ..LIMITS_MAX
-        };
+        let over = Limits { pids: LIMITS_MAX.pids + 1, ..LIMITS_MAX };
         assert_eq!(over.check().unwrap_err().name, "pids");
-        let under = Limits {
-            memory: Bytes(LIMITS_MIN.memory.0 - 1),
-            ..LIMITS_MAX
-        };
+        let under = Limits { memory: Bytes(LIMITS_MIN.memory.0 - 1), ..LIMITS_MAX };
         assert_eq!(under.check().unwrap_err().name, "memory");
     }
 }

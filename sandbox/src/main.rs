@@ -1,9 +1,5 @@
 //! `sandbox`: runs one program in a slot and prints the facts.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is a command line"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
@@ -117,17 +113,11 @@ async fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     let spec = spec(arguments)?;
     let mut files = Vec::new();
     for path in &arguments.file {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .context("a file without a name")?;
+        let name =
+            path.file_name().and_then(|name| name.to_str()).context("a file without a name")?;
         let content = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
         let (path, mode) = (RelativePath::new(name)?, FileMode::Executable);
-        files.push(InputFile {
-            path,
-            content: content.into(),
-            mode,
-        });
+        files.push(InputFile { path, content: content.into(), mode });
     }
     let mut config = PoolConfig::new(Image::host()?);
     config.slots = NonZeroUsize::MIN;
@@ -135,10 +125,7 @@ async fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     let outcome = {
         let mut lease = pool.lease().await?;
         if !files.is_empty() {
-            lease
-                .install(&files)
-                .await
-                .with_context(|| format!("install files in {BOX_DIR}"))?;
+            lease.install(&files).await.with_context(|| format!("install files in {BOX_DIR}"))?;
         }
         lease.run(&spec).await
     };
@@ -150,19 +137,14 @@ fn spec(arguments: &Run) -> anyhow::Result<RunSpec> {
     let mut stdin = Vec::new();
     match &arguments.stdin {
         Some(path) if path.as_os_str() == "-" => {
-            std::io::stdin()
-                .read_to_end(&mut stdin)
-                .context("read standard input")?;
+            std::io::stdin().read_to_end(&mut stdin).context("read standard input")?;
         }
         Some(path) => {
             stdin = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
         }
         None => {}
     }
-    let mut env = vec![
-        "PATH=/usr/local/bin:/usr/bin:/bin".to_owned(),
-        "HOME=/w".to_owned(),
-    ];
+    let mut env = vec!["PATH=/usr/local/bin:/usr/bin:/bin".to_owned(), "HOME=/w".to_owned()];
     env.extend(arguments.env.iter().cloned());
     let limits = Limits {
         cpu_time: Duration::from_millis(arguments.cpu_time_ms),
@@ -172,10 +154,7 @@ fn spec(arguments: &Run) -> anyhow::Result<RunSpec> {
         output: Bytes::kib(arguments.output_kib),
         ..Limits::default()
     };
-    Ok(RunSpec::new(&arguments.argv)?
-        .env(&env)?
-        .stdin(stdin)?
-        .limits(limits)?)
+    Ok(RunSpec::new(&arguments.argv)?.env(&env)?.stdin(stdin)?.limits(limits)?)
 }
 
 /// The program's exit code where it has one, 1 where a limit or a signal ended it.

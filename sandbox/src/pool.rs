@@ -17,11 +17,12 @@ use tokio::sync::{Notify, Semaphore};
 use crate::error::Error;
 use crate::image::Image;
 use crate::kernel::cgroup::Parent;
-use crate::limits::{Bytes, SLOTS_MAX};
+use crate::limits::SLOTS_MAX;
 use crate::outcome::Outcome;
 use crate::registry;
 use crate::slot::{Blueprint, Slot};
 use crate::spec::{self, InputFile, RunSpec};
+use crate::warm::Warmup;
 
 /// Attempts to build a slot anew before it is given up, and the wait between them, doubled each time.
 const REBUILD_ATTEMPTS: u32 = 8;
@@ -37,8 +38,8 @@ pub struct PoolConfig {
     pub slots: NonZeroUsize,
     /// The read-only root that all slots show.
     pub image: Image,
-    /// Size of each slot's writable layer: all that a run may keep in files at once.
-    pub disk: Bytes,
+    /// Runs that are started from a loaded interpreter; see [`crate::warm`].
+    pub warm: Vec<Warmup>,
     /// Under which control group, relative to each hierarchy's root, the slots' groups are made; the
     /// caller's own where `None`.
     pub cgroup_parent: Option<PathBuf>,
@@ -47,13 +48,13 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// One slot for each processor, 256 MiB of files each, state in `/run/assay`.
+    /// One slot for each processor, state in `/run/assay`.
     #[must_use]
     pub fn new(image: Image) -> Self {
         Self {
             slots: NonZeroUsize::new(processors().len()).unwrap_or(NonZeroUsize::MIN),
             image,
-            disk: Bytes::mib(256),
+            warm: Vec::new(),
             cgroup_parent: None,
             state_dir: PathBuf::from(STATE_DIR),
         }
@@ -111,9 +112,7 @@ fn processors() -> Vec<usize> {
         return vec![0];
     };
     let count = nix::sched::CpuSet::count();
-    (0..count)
-        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-        .collect()
+    (0..count).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -150,10 +149,7 @@ impl SlotPool {
         let permit = self.0.permits.acquire().await.map_err(|_| Error::Closed)?;
         permit.forget();
         let slot = self.0.take_free().ok_or(Error::Closed)?;
-        let mut lease = Lease {
-            slot: Some(slot),
-            pool: Arc::clone(&self.0),
-        };
+        let mut lease = Lease { slot: Some(slot), pool: Arc::clone(&self.0) };
         if let Some(slot) = &mut lease.slot {
             slot.register()?;
         }
@@ -239,7 +235,7 @@ impl Pool {
             image: &self.config.image,
             parent: &self.parent,
             state_dir: &self.config.state_dir,
-            disk_bytes: self.config.disk.0,
+            warm: &self.config.warm,
             cpu,
         }
     }
@@ -247,15 +243,9 @@ impl Pool {
     /// Takes the free slot whose processor has the fewest leases.
     fn take_free(&self) -> Option<Slot> {
         let mut state = locked(&self.state);
-        let load = |slot: &Slot| {
-            slot.cpu
-                .and_then(|cpu| state.leased_on.get(&cpu))
-                .copied()
-                .unwrap_or(0)
-        };
-        let best = (0..state.free.len())
-            .rev()
-            .min_by_key(|index| load(&state.free[*index]))?;
+        let load =
+            |slot: &Slot| slot.cpu.and_then(|cpu| state.leased_on.get(&cpu)).copied().unwrap_or(0);
+        let best = (0..state.free.len()).rev().min_by_key(|index| load(&state.free[*index]))?;
         let slot = state.free.swap_remove(best);
         state.leased += 1;
         if let Some(cpu) = slot.cpu {

@@ -10,7 +10,6 @@ use nix::sys::utsname::uname;
 
 use crate::image::Image;
 use crate::kernel::cgroup::{Parent, Version};
-use crate::limits::Bytes;
 use crate::slot::{Blueprint, Slot};
 
 /// Whether a layer is there.
@@ -39,30 +38,15 @@ pub struct Layer {
 
 impl Layer {
     fn on(name: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            name,
-            state: State::On,
-            detail: detail.into(),
-            advice: String::new(),
-        }
+        Self { name, state: State::On, detail: detail.into(), advice: String::new() }
     }
 
     fn missing(name: &'static str, detail: impl Into<String>, advice: &str) -> Self {
-        Self {
-            name,
-            state: State::Off,
-            detail: detail.into(),
-            advice: advice.to_owned(),
-        }
+        Self { name, state: State::Off, detail: detail.into(), advice: advice.to_owned() }
     }
 
     fn weak(name: &'static str, detail: impl Into<String>, advice: &str) -> Self {
-        Self {
-            name,
-            state: State::Degraded,
-            detail: detail.into(),
-            advice: advice.to_owned(),
-        }
+        Self { name, state: State::Degraded, detail: detail.into(), advice: advice.to_owned() }
     }
 }
 
@@ -95,9 +79,7 @@ pub fn preflight() -> Vec<Layer> {
 }
 
 fn read(path: &str) -> Option<String> {
-    fs::read_to_string(path)
-        .ok()
-        .map(|text| text.trim().to_owned())
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
 fn kernel() -> Layer {
@@ -105,28 +87,19 @@ fn kernel() -> Layer {
         Ok(found) => found.release().to_string_lossy().into_owned(),
         Err(errno) => return Layer::missing("kernel", errno.to_string(), "run on Linux"),
     };
-    let mut parts = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u32>().ok());
+    let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     if version >= KERNEL_MIN {
         Layer::on("kernel", release)
     } else {
         let (major, minor) = KERNEL_MIN;
-        Layer::missing(
-            "kernel",
-            release,
-            &format!("boot Linux {major}.{minor} or later"),
-        )
+        Layer::missing("kernel", release, &format!("boot Linux {major}.{minor} or later"))
     }
 }
 
 fn privileges() -> Layer {
     if nix::unistd::geteuid().is_root() {
-        Layer::on(
-            "privileges",
-            "root: slots get identities, groups and mounts of their own",
-        )
+        Layer::on("privileges", "root: slots get identities, groups and mounts of their own")
     } else {
         let advice = "start the service as root; what it runs is never root";
         Layer::missing("privileges", "not root", advice)
@@ -137,11 +110,7 @@ fn namespace(name: &'static str, file: &str) -> Layer {
     if Path::new("/proc/self/ns").join(file).exists() {
         Layer::on(name, "own")
     } else {
-        Layer::missing(
-            name,
-            "not in this kernel",
-            "boot a kernel with all namespaces compiled in",
-        )
+        Layer::missing(name, "not in this kernel", "boot a kernel with all namespaces compiled in")
     }
 }
 
@@ -156,10 +125,7 @@ fn user_namespaces_allowed() -> Layer {
 
 fn overlay() -> Layer {
     let known = read("/proc/filesystems").unwrap_or_default();
-    if known
-        .lines()
-        .any(|line| line.trim_start_matches("nodev").trim() == "overlay")
-    {
+    if known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay") {
         Layer::on("overlay", "writable layer in memory over a read-only root")
     } else {
         Layer::missing("overlay", "not in /proc/filesystems", "modprobe overlay")
@@ -193,13 +159,7 @@ fn control_groups() -> Vec<Layer> {
         Version::V1 => ("v1", "memory.max_usage_in_bytes"),
     };
     let detail = format!("{version}, below {}", parent.path().display());
-    vec![
-        Layer::on(
-            name,
-            format!("{detail}: memory, pids, cpu time; peaks from {peak}"),
-        ),
-        swap(),
-    ]
+    vec![Layer::on(name, format!("{detail}: memory, pids, cpu time; peaks from {peak}")), swap()]
 }
 
 fn swap() -> Layer {
@@ -266,7 +226,7 @@ fn trial() -> Layer {
             image: &image,
             parent: &parent,
             state_dir: Path::new(crate::pool::STATE_DIR),
-            disk_bytes: Bytes::mib(16).0,
+            warm: &[],
             cpu: None,
         })?;
         slot.destroy()

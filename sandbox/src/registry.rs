@@ -90,8 +90,7 @@ fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
 /// Removes the groups that a dead owner named in the file.
 fn clean(lock: &mut Flock<File>) -> Result<(), Error> {
     let mut text = String::new();
-    lock.read_to_string(&mut text)
-        .map_err(Error::io("read a slot's lock file"))?;
+    lock.read_to_string(&mut text).map_err(Error::io("read a slot's lock file"))?;
     // Cut short where the owner died while writing: then it had made no group yet.
     match serde_json::from_str::<SlotGroups>(&text) {
         Ok(groups) => groups.destroy(),
@@ -114,12 +113,7 @@ pub(crate) fn claim(state_dir: &Path, parent: &Parent) -> Result<Claim, Error> {
             .and_then(|()| lock.rewind())
             .and_then(|()| lock.write_all(text.as_bytes()))
             .map_err(Error::io(format!("write {}", path.display())))?;
-        return Ok(Claim {
-            number,
-            groups,
-            path,
-            _lock: lock,
-        });
+        return Ok(Claim { number, groups, path, _lock: lock });
     }
     Err(Error::Unfit {
         reason: format!("all {NUMBERS_MAX} slot numbers of this machine are in use"),
@@ -132,9 +126,7 @@ pub(crate) fn sweep(state_dir: &Path) -> Result<usize, Error> {
     let mut freed = 0;
     let entries = fs::read_dir(&folder).map_err(Error::io(format!("list {}", folder.display())))?;
     for entry in entries {
-        let path = entry
-            .map_err(Error::io(format!("list {}", folder.display())))?
-            .path();
+        let path = entry.map_err(Error::io(format!("list {}", folder.display())))?.path();
         if path.extension().is_none_or(|extension| extension != "lock") {
             continue;
         }

@@ -6,9 +6,9 @@
 //!
 //! After each run it proves the slot clean before it takes the next request: no process is left
 //! (as PID 1 it inherits every orphan, so having no child means that the namespace is empty), and
-//! the writable layer has as many free bytes and inodes as before. Where it cannot, it exits.
+//! the writable layer has as many blocks and inodes in use as before. Where it cannot, it exits.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,19 +24,17 @@ use crate::control::{
 use crate::kernel::cgroup::Meters;
 use crate::kernel::credentials;
 use crate::kernel::seccomp::Filter;
-use crate::kernel::tree::{self, Owner};
+use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
 use crate::run::{Launched, Launcher};
 use crate::spec::RelativePath;
+use crate::warm::{Interpreter, Warmup};
 
 /// Where programs find shared memory (`shm_overview(7)`), through a link from `/dev/shm`.
 pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
 
 const SLOT_ROOT: Owner = Owner { uid: 0, gid: 0 };
-const PROGRAM: Owner = Owner {
-    uid: RUN_ID,
-    gid: RUN_ID,
-};
+const PROGRAM: Owner = Owner { uid: RUN_ID, gid: RUN_ID };
 
 /// A folder of the writable layer that is made anew after each run.
 struct Place {
@@ -46,30 +44,10 @@ struct Place {
     mode: u32,
 }
 
-const BOX: Place = Place {
-    parent: c"/",
-    name: c"box",
-    owner: SLOT_ROOT,
-    mode: 0o755,
-};
-const WORK: Place = Place {
-    parent: c"/",
-    name: c"w",
-    owner: PROGRAM,
-    mode: 0o755,
-};
-const TEMPORARY: Place = Place {
-    parent: c"/",
-    name: c"tmp",
-    owner: SLOT_ROOT,
-    mode: 0o1777,
-};
-const SHARED: Place = Place {
-    parent: c"/run",
-    name: c"shm",
-    owner: SLOT_ROOT,
-    mode: 0o1777,
-};
+const BOX: Place = Place { parent: c"/", name: c"box", owner: SLOT_ROOT, mode: 0o755 };
+const WORK: Place = Place { parent: c"/", name: c"w", owner: PROGRAM, mode: 0o755 };
+const TEMPORARY: Place = Place { parent: c"/", name: c"tmp", owner: SLOT_ROOT, mode: 0o1777 };
+const SHARED: Place = Place { parent: c"/run", name: c"shm", owner: SLOT_ROOT, mode: 0o1777 };
 
 /// A [`Place`] that stands.
 #[derive(Debug)]
@@ -79,49 +57,46 @@ struct Folder {
     owner: Owner,
     mode: u32,
     fd: OwnedFd,
+    /// As it was made.
+    imprint: Imprint,
 }
 
 impl Folder {
     fn make(place: Place) -> io::Result<Self> {
-        let Place {
-            parent,
-            name,
-            owner,
-            mode,
-        } = place;
+        let Place { parent, name, owner, mode } = place;
         let parent = tree::open_folder(parent)?;
         let fd = tree::make_folder(&parent, name, owner, mode)?;
-        Ok(Self {
-            parent,
-            name,
-            owner,
-            mode,
-            fd,
-        })
+        let imprint = Imprint::of(&fd)?;
+        Ok(Self { parent, name, owner, mode, fd, imprint })
     }
 
-    /// Empties it and replaces it, so that nothing of it remains: no attribute, mode or time.
+    /// Replaces it unless it is in every respect as it was made, so that nothing of a run remains: no
+    /// entry, attribute, mode or time.
     fn renew(&mut self) -> io::Result<()> {
+        if Imprint::of(&self.fd)? == self.imprint {
+            return Ok(());
+        }
         tree::empty_folder(&self.fd)?;
         unlinkat(&self.parent, self.name, UnlinkatFlags::RemoveDir)?;
         self.fd = tree::make_folder(&self.parent, self.name, self.owner, self.mode)?;
+        self.imprint = Imprint::of(&self.fd)?;
         Ok(())
     }
 }
 
-/// Free bytes and inodes of the writable layer.
+/// What is in the writable layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Free {
+struct Used {
     blocks: u64,
     inodes: u64,
 }
 
-impl Free {
+impl Used {
     fn of(folder: &OwnedFd) -> io::Result<Self> {
         let found = fstatvfs(folder)?;
         Ok(Self {
-            blocks: found.blocks_free(),
-            inodes: found.files_free(),
+            blocks: found.blocks() - found.blocks_free(),
+            inodes: found.files() - found.files_free(),
         })
     }
 }
@@ -135,9 +110,9 @@ pub(crate) struct Resident {
     work: Folder,
     /// `/tmp` and shared memory.
     scratch: [Folder; 2],
-    /// What a clean slot has free: when built, and with the files of this lease.
-    free_built: Free,
-    free_leased: Free,
+    /// What is in a clean slot: when built, and with the files of this lease.
+    used_built: Used,
+    used_leased: Used,
 }
 
 /// Why the resident must end.
@@ -152,29 +127,22 @@ fn at(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 
 impl Resident {
     /// Makes the folders of the writable layer.
-    pub(crate) fn new(socket: OwnedFd, meters: Meters) -> io::Result<Self> {
+    pub(crate) fn new(socket: OwnedFd, meters: Meters, warm: &[Warmup]) -> io::Result<Self> {
         let boxed = Folder::make(BOX)?;
         let work = Folder::make(WORK)?;
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
-        let free = Free::of(&work.fd)?;
-        let launcher = Launcher::new(meters, Ceilings::read()?)?;
-        Ok(Self {
-            socket,
-            launcher,
-            boxed,
-            work,
-            scratch,
-            free_built: free,
-            free_leased: free,
-        })
+        let used = Used::of(&work.fd)?;
+        let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
+        let launcher = Launcher::new(meters, Ceilings::read()?, interpreters)?;
+        Ok(Self { socket, launcher, boxed, work, scratch, used_built: used, used_leased: used })
     }
 
     /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
     pub(crate) fn give_up_privileges() -> io::Result<()> {
         credentials::forbid_inspection()?;
         credentials::lock_secure_bits()?;
-        credentials::empty_bounding_set()?;
         credentials::keep_resident_capabilities()?;
+        credentials::empty_bounding_set()?;
         credentials::forbid_new_privileges()?;
         Filter::of_runs().map_err(io::Error::other)?.install()
     }
@@ -185,29 +153,16 @@ impl Resident {
         while fault.is_none() {
             match control::receive::<Request>(&self.socket, MsgFlags::empty()) {
                 Ok(Some(message)) => {
-                    fault = self
-                        .handle(message.header, message.payload, message.extra)
-                        .err();
+                    fault = self.handle(message.header, message.payload, message.extra).err();
                 }
                 Ok(None) => return,
-                Err(source) => {
-                    fault = Some(Fault {
-                        step: "receive a request",
-                        source,
-                    })
-                }
+                Err(source) => fault = Some(Fault { step: "receive a request", source }),
             }
         }
         if let Some(Fault { step, source }) = fault {
-            let errno = source.raw_os_error().unwrap_or(libc::EIO);
+            let (step, reason) = (step.to_owned(), source.to_string());
             // Nobody is left to tell if this fails; ending is all that remains.
-            drop(self.send(
-                &Reply::Failed {
-                    step: step.to_owned(),
-                    errno,
-                },
-                &[],
-            ));
+            drop(self.send(&Reply::Failed { step, reason }, &[]));
         }
     }
 
@@ -225,18 +180,22 @@ impl Resident {
             Request::Install { files } => {
                 write_files(&self.boxed.fd, &files, &mut payload, SLOT_ROOT)
                     .map_err(at("install files"))?;
-                self.free_leased = Free::of(&self.work.fd).map_err(at("measure the layer"))?;
+                self.used_leased = Used::of(&self.work.fd).map_err(at("measure the layer"))?;
                 self.send(&Reply::Installed, &[])
             }
             Request::Run(request) => {
                 write_files(&self.work.fd, &request.files, &mut payload, PROGRAM)
                     .map_err(at("write the run's files"))?;
                 self.run(&request, stdin)?;
-                self.reset().map_err(at("reset the slot"))
+                self.reset().map_err(at("reset the slot"))?;
+                if self.launcher.warm_up(&request) {
+                    self.reset().map_err(at("reset the slot after a warm-up"))?;
+                }
+                Ok(())
             }
             Request::EndLease => {
                 self.boxed.renew().map_err(at("empty the box"))?;
-                self.free_leased = self.free_built;
+                self.used_leased = self.used_built;
                 self.prove_clean().map_err(at("reset the slot"))
             }
         }
@@ -247,32 +206,17 @@ impl Resident {
         if request.has_stdin != stdin.is_some() {
             return Err(at("take standard input")(io::ErrorKind::InvalidData.into()));
         }
-        let launched = self
-            .launcher
-            .run(request, stdin, &self.socket)
-            .map_err(at("run"))?;
+        let launched = self.launcher.run(request, stdin, &self.socket).map_err(at("run"))?;
         let facts = match launched {
             Launched::Ended(facts) => facts,
             Launched::Refused { step, errno } => {
-                return self.send(
-                    &Reply::NotLaunched {
-                        step: step as u8,
-                        errno,
-                    },
-                    &[],
-                );
+                return self.send(&Reply::NotLaunched { step: step as u8, errno }, &[]);
             }
             Launched::Abandoned => std::process::exit(0),
         };
-        let collected = self
-            .collect(&request.collect)
-            .map_err(at("collect files"))?;
+        let collected = self.collect(&request.collect).map_err(at("collect files"))?;
         let mut parts: Vec<&[u8]> = vec![&facts.stdout.bytes, &facts.stderr.bytes];
-        parts.extend(
-            collected
-                .iter()
-                .filter_map(|(_, content)| content.as_deref()),
-        );
+        parts.extend(collected.iter().filter_map(|(_, content)| content.as_deref()));
         let ended = Ended {
             termination: facts.termination,
             usage: facts.usage,
@@ -319,13 +263,13 @@ impl Resident {
     }
 
     fn prove_clean(&self) -> io::Result<()> {
-        let free = Free::of(&self.work.fd)?;
-        if free == self.free_leased {
+        let used = Used::of(&self.work.fd)?;
+        if used == self.used_leased {
             return Ok(());
         }
         Err(io::Error::other(format!(
-            "the writable layer has {free:?}, not {:?}",
-            self.free_leased
+            "the writable layer has {used:?}, not {:?}",
+            self.used_leased
         )))
     }
 }
@@ -346,18 +290,4 @@ fn write_files(
         payload.copy_to(&mut file, header.bytes)?;
     }
     Ok(())
-}
-
-/// Strings as execve takes them: the owners of the bytes, and null-terminated pointers to them.
-pub(crate) fn pointers(
-    strings: &[Vec<u8>],
-) -> io::Result<(Vec<CString>, Vec<*const std::ffi::c_char>)> {
-    let owners = strings
-        .iter()
-        .map(|bytes| CString::new(bytes.as_slice()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut pointers: Vec<_> = owners.iter().map(|string| string.as_ptr()).collect();
-    pointers.push(std::ptr::null());
-    Ok((owners, pointers))
 }

@@ -25,11 +25,12 @@ use crate::control::{
 use crate::error::Error;
 use crate::image::Image;
 use crate::kernel::cgroup::Parent;
-use crate::kernel::{descriptors, process};
-use crate::limits::{INLINE_BYTES_MAX, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
+use crate::kernel::{descriptors, mount, process};
+use crate::limits::{Limits, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
 use crate::outcome::{Captured, Collected, Outcome};
 use crate::registry::{self, Claim};
 use crate::spec::{FileMode, InputFile, RunSpec};
+use crate::warm::Warmup;
 
 /// The name under which this program is started to become a slot.
 pub(crate) const RESIDENT_NAME: &str = "assay-slot";
@@ -40,7 +41,7 @@ pub(crate) struct Blueprint<'a> {
     pub(crate) image: &'a Image,
     pub(crate) parent: &'a Parent,
     pub(crate) state_dir: &'a Path,
-    pub(crate) disk_bytes: u64,
+    pub(crate) warm: &'a [Warmup],
     pub(crate) cpu: Option<usize>,
 }
 
@@ -48,6 +49,10 @@ pub(crate) struct Blueprint<'a> {
 pub(crate) struct Slot {
     socket: AsyncSocket,
     resident: OwnedFd,
+    writable: OwnedFd,
+    /// Size of the writable layer now, and how much of it the lease's own files take.
+    disk_bytes: u64,
+    installed_bytes: u64,
     claim: Claim,
     pub(crate) cpu: Option<usize>,
     /// A request was sent and its reply not yet received, or something failed.
@@ -90,9 +95,12 @@ impl Slot {
         // Removed again by the drop of `Unfinished` unless the slot comes to stand.
         claim.groups.create()?;
         match start_resident(blueprint, &claim) {
-            Ok((socket, resident)) => Ok(Self {
+            Ok(Started { socket, resident, writable }) => Ok(Self {
                 socket: AsyncSocket::Idle(socket),
                 resident,
+                writable,
+                disk_bytes: Limits::default().disk.0,
+                installed_bytes: 0,
                 claim,
                 cpu: blueprint.cpu,
                 doubtful: false,
@@ -131,6 +139,7 @@ impl Slot {
             AsyncSocket::Registered(socket) => AsyncSocket::Idle(socket.into_inner()),
             other @ (AsyncSocket::Idle(_) | AsyncSocket::Moving) => other,
         };
+        self.installed_bytes = 0;
         if !self.doubtful && control::send(&self.socket, &Request::EndLease, &[], None).is_err() {
             self.doubtful = true;
         }
@@ -138,13 +147,11 @@ impl Slot {
 
     /// Puts files below `/box`.
     pub(crate) async fn install(&mut self, files: &[InputFile]) -> Result<(), Error> {
-        let request = Request::Install {
-            files: headers(files),
-        };
+        let request = Request::Install { files: headers(files) };
+        self.installed_bytes += files.iter().map(bytes_on_disk).sum::<u64>();
+        self.fit_disk(self.disk_bytes)?;
         let contents: Vec<&[u8]> = files.iter().map(|file| &*file.content).collect();
-        let message = self
-            .exchange(&request, &contents, None, Duration::ZERO)
-            .await?;
+        let message = self.exchange(&request, &contents, None, Duration::ZERO).await?;
         match message.header {
             Reply::Installed => Ok(()),
             other @ (Reply::Ready
@@ -154,20 +161,26 @@ impl Slot {
         }
     }
 
+    /// Makes the writable layer hold `bytes` beside the lease's own files.
+    fn fit_disk(&mut self, bytes: u64) -> Result<(), Error> {
+        let bytes = bytes + self.installed_bytes;
+        if bytes != self.disk_bytes {
+            mount::resize_memory(&self.writable, bytes).map_err(|error| {
+                self.doubtful = true;
+                self.fault("resize the writable layer", error.to_string())
+            })?;
+            self.disk_bytes = bytes;
+        }
+        Ok(())
+    }
+
     /// Runs a program to its end.
     pub(crate) async fn run(&mut self, spec: &RunSpec) -> Result<Outcome, Error> {
+        self.fit_disk(spec.limits.disk.0 + FOLDER_BYTES)?;
         let stdin = stdin_file(&spec.stdin).map_err(Error::io("prepare standard input"))?;
         let request = Request::Run(RunRequest {
-            argv: spec
-                .argv
-                .iter()
-                .map(|item| item.as_bytes().to_vec())
-                .collect(),
-            env: spec
-                .env
-                .iter()
-                .map(|item| item.as_bytes().to_vec())
-                .collect(),
+            argv: spec.argv.iter().map(|item| item.as_bytes().to_vec()).collect(),
+            env: spec.env.iter().map(|item| item.as_bytes().to_vec()).collect(),
             files: headers(&spec.files),
             collect: spec
                 .collect
@@ -178,9 +191,8 @@ impl Slot {
             has_stdin: stdin.is_some(),
         });
         let contents: Vec<&[u8]> = spec.files.iter().map(|file| &*file.content).collect();
-        let message = self
-            .exchange(&request, &contents, stdin.as_ref(), spec.limits.wall_time)
-            .await?;
+        let message =
+            self.exchange(&request, &contents, stdin.as_ref(), spec.limits.wall_time).await?;
         match message.header {
             Reply::Ended(ended) => outcome(spec, ended, message.payload).map_err(|error| {
                 self.doubtful = true;
@@ -206,17 +218,14 @@ impl Slot {
         patience: Duration,
     ) -> Result<Message<Reply>, Error> {
         self.doubtful = true;
-        let large = contents.iter().map(|part| part.len()).sum::<usize>() > INLINE_BYTES_MAX;
-        tracing::trace!(slot = self.claim.number, large, "request");
         control::send(&self.socket, request, contents, stdin)
             .map_err(|error| self.fault("send a request", error.to_string()))?;
         let reply = tokio::time::timeout(patience + RESIDENT_GRACE, self.receive());
         let reply = match reply.await {
             Ok(reply) => reply.map_err(|error| self.fault("receive a reply", error.to_string())),
-            Err(_) => Err(self.fault(
-                "wait for a reply",
-                "the resident does not answer".to_owned(),
-            )),
+            Err(_) => {
+                Err(self.fault("wait for a reply", "the resident does not answer".to_owned()))
+            }
         }?;
         match reply {
             Some(message) => {
@@ -241,19 +250,13 @@ impl Slot {
     }
 
     fn fault(&self, step: &'static str, reason: String) -> Error {
-        Error::Slot {
-            slot: self.claim.number,
-            step,
-            reason,
-        }
+        Error::Slot { slot: self.claim.number, step, reason }
     }
 
     fn unexpected(&mut self, step: &'static str, reply: &Reply) -> Error {
         self.doubtful = true;
         let reason = match reply {
-            Reply::Failed { step, errno } => {
-                format!("{step}: {}", io::Error::from_raw_os_error(*errno))
-            }
+            Reply::Failed { step, reason } => format!("{step}: {reason}"),
             Reply::Ready | Reply::Installed | Reply::Ended(_) | Reply::NotLaunched { .. } => {
                 "the resident gave an answer to another question".to_owned()
             }
@@ -277,6 +280,15 @@ fn end_process(pidfd: &OwnedFd) -> io::Result<()> {
         Ok(_) | Err(nix::errno::Errno::ECHILD) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// What the folders of an empty writable layer take.
+const FOLDER_BYTES: u64 = 64 << 10;
+
+/// Memory pages that a file takes.
+fn bytes_on_disk(file: &InputFile) -> u64 {
+    const PAGE: u64 = 4096;
+    (file.content.len() as u64).next_multiple_of(PAGE) + PAGE
 }
 
 fn headers(files: &[InputFile]) -> Vec<FileHeader> {
@@ -309,10 +321,7 @@ fn outcome(spec: &RunSpec, ended: Ended, mut payload: Payload) -> io::Result<Out
         if bytes > spec.limits.output.0 {
             return Err(too_long());
         }
-        Ok(Captured {
-            bytes: payload.take(bytes)?.into(),
-            truncated,
-        })
+        Ok(Captured { bytes: payload.take(bytes)?.into(), truncated })
     };
     let (stdout, stderr) = (captured(ended.stdout)?, captured(ended.stderr)?);
     if ended.files.len() != spec.collect.len() {
@@ -329,17 +338,18 @@ fn outcome(spec: &RunSpec, ended: Ended, mut payload: Payload) -> io::Result<Out
             CollectedHeader::TooLarge => Collected::TooLarge,
         });
     }
-    Ok(Outcome {
-        termination: ended.termination,
-        usage: ended.usage,
-        stdout,
-        stderr,
-        files,
-    })
+    Ok(Outcome { termination: ended.termination, usage: ended.usage, stdout, stderr, files })
+}
+
+/// A resident that serves.
+struct Started {
+    socket: OwnedFd,
+    resident: OwnedFd,
+    writable: OwnedFd,
 }
 
 /// Starts this program as a builder and waits until its resident serves.
-fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<(OwnedFd, OwnedFd), Error> {
+fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<Started, Error> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(|errno| Error::io("make a socket pair")(errno.into()))?;
@@ -357,35 +367,30 @@ fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<(OwnedFd, 
         id_base: claim.id_base(),
         groups: claim.groups.clone(),
         entries: blueprint.image.entries.clone(),
-        disk_bytes: blueprint.disk_bytes,
+        disk_bytes: Limits::default().disk.0,
+        warm: blueprint.warm.to_vec(),
         cpu: blueprint.cpu,
     };
     let handed_over = control::send(&ours, &request, &[], None)
         .map_err(Error::io("send a build request"))
         .and_then(|()| await_resident(&ours, claim.number));
     end_builder(&mut builder, handed_over.is_ok())?;
-    Ok((ours, handed_over?))
+    let (resident, writable) = handed_over?;
+    Ok(Started { socket: ours, resident, writable })
 }
 
 fn end_builder(builder: &mut Child, done: bool) -> Result<(), Error> {
     if !done {
         builder.kill().map_err(Error::io("end a builder"))?;
     }
-    builder
-        .wait()
-        .map(drop)
-        .map_err(Error::io("wait for a builder"))
+    builder.wait().map(drop).map_err(Error::io("wait for a builder"))
 }
 
 /// Waits for both messages of a successful build, in either order: the resident's pidfd from the
 /// builder, and `Ready` from the resident.
-fn await_resident(socket: &OwnedFd, slot: u32) -> Result<OwnedFd, Error> {
+fn await_resident(socket: &OwnedFd, slot: u32) -> Result<(OwnedFd, OwnedFd), Error> {
     let deadline = Instant::now() + SLOT_BUILD_TIME_MAX;
-    let failed = |step: &str, source| Error::Build {
-        slot,
-        step: step.to_owned(),
-        source,
-    };
+    let failed = |step: &str, source| Error::Build { slot, step: step.to_owned(), source };
     let (mut resident, mut ready) = (None, false);
     let result = loop {
         if ready && let Some(resident) = resident.take() {
@@ -400,10 +405,12 @@ fn await_resident(socket: &OwnedFd, slot: u32) -> Result<OwnedFd, Error> {
             Err(errno) => break failed("wait for the resident", errno.into()),
         }
         match control::receive_build_reply(socket) {
-            Ok(control::BuildReply::Resident(pidfd)) => resident = Some(pidfd),
+            Ok(control::BuildReply::Resident { pidfd, writable }) => {
+                resident = Some((pidfd, writable));
+            }
             Ok(control::BuildReply::Reply(Reply::Ready)) => ready = true,
-            Ok(control::BuildReply::Reply(Reply::Failed { step, errno })) => {
-                break failed(&step, io::Error::from_raw_os_error(errno));
+            Ok(control::BuildReply::Reply(Reply::Failed { step, reason })) => {
+                break failed(&step, io::Error::other(reason));
             }
             Ok(control::BuildReply::Reply(_)) => {
                 break failed("wait for the resident", io::ErrorKind::InvalidData.into());
@@ -411,7 +418,7 @@ fn await_resident(socket: &OwnedFd, slot: u32) -> Result<OwnedFd, Error> {
             Err(error) => break failed("wait for the resident", error),
         }
     };
-    if let Some(resident) = resident {
+    if let Some((resident, _)) = resident {
         end_process(&resident).map_err(Error::io("end a resident"))?;
     }
     Err(result)

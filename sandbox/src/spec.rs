@@ -77,10 +77,7 @@ impl RelativePath {
         } else {
             return Ok(Self(path));
         };
-        Err(SpecError::Path {
-            path: path.chars().take(128).collect(),
-            reason,
-        })
+        Err(SpecError::Path { path: path.chars().take(128).collect(), reason })
     }
 
     /// The path as text.
@@ -216,11 +213,7 @@ pub(crate) fn check_files(files: &[InputFile]) -> Result<(), SpecError> {
 }
 
 fn at_most(what: &'static str, value: usize, max: usize) -> Result<(), SpecError> {
-    if value > max {
-        Err(SpecError::TooLarge { what, value, max })
-    } else {
-        Ok(())
-    }
+    if value > max { Err(SpecError::TooLarge { what, value, max }) } else { Ok(()) }
 }
 
 fn c_strings<S: AsRef<str>>(
@@ -247,16 +240,7 @@ mod tests {
 
     #[test]
     fn a_path_that_leaves_its_folder_is_refused() {
-        for bad in [
-            "",
-            "/etc/passwd",
-            "../x",
-            "a/../../x",
-            "a//b",
-            "./a",
-            "a/",
-            "a\0b",
-        ] {
+        for bad in ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/", "a\0b"] {
             assert!(RelativePath::new(bad).is_err(), "{bad:?} was accepted");
         }
         let deep = vec!["d"; limits::PATH_DEPTH_MAX].join("/");
@@ -268,10 +252,7 @@ mod tests {
     #[test]
     fn argv_is_bounded_and_free_of_nul() {
         assert_eq!(RunSpec::new::<&str>([]).unwrap_err(), SpecError::EmptyArgv);
-        assert_eq!(
-            RunSpec::new(["/bin/\0sh"]).unwrap_err(),
-            SpecError::Nul { what: "argv" }
-        );
+        assert_eq!(RunSpec::new(["/bin/\0sh"]).unwrap_err(), SpecError::Nul { what: "argv" });
         let longest = "a".repeat(limits::ARGUMENT_BYTES_MAX - 1);
         assert!(RunSpec::new(["/bin/true", &longest]).is_ok());
         assert!(RunSpec::new(["/bin/true", &format!("{longest}a")]).is_err());

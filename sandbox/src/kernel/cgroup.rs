@@ -59,11 +59,7 @@ pub(crate) struct SlotGroups {
 
 fn failed(operation: impl Into<String>, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let (operation, path) = (operation.into(), path.to_owned());
-    move |source| Error::Cgroup {
-        operation,
-        path,
-        source,
-    }
+    move |source| Error::Cgroup { operation, path, source }
 }
 
 fn write(path: &Path, value: &str) -> Result<(), Error> {
@@ -162,10 +158,7 @@ fn own_group(root: &Path, controller: &str, inside: Option<&Path>) -> Result<Pat
     let own = text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (_, names, path) = (fields.next()?, fields.next()?, fields.next()?);
-        names
-            .split(',')
-            .any(|name| name == controller)
-            .then_some(path)
+        names.split(',').any(|name| name == controller).then_some(path)
     });
     let own = root.join(own.unwrap_or("/").trim_start_matches('/'));
     // Where a container shows only its own part of the hierarchy, the path is relative to a root
@@ -197,10 +190,7 @@ impl SlotGroups {
             make(&folder)?;
         }
         if self.version == Version::V2 {
-            write(
-                &self.memory.join("cgroup.subtree_control"),
-                "+memory +pids +cpu",
-            )?;
+            write(&self.memory.join("cgroup.subtree_control"), "+memory +pids +cpu")?;
         }
         for name in ROTATION {
             let group = self.memory.join(name);
@@ -252,16 +242,12 @@ impl SlotGroups {
             Version::V1 => Some(SharedV1 {
                 pids_join: open_to_write(&self.pids.join("tasks"))?,
                 pids_max: open_to_write(&self.pids.join("pids.max"))?,
+                pids_current: open_to_read(&self.pids.join("pids.current"))?,
                 cpu_join: open_to_write(&self.cpu.join("tasks"))?,
                 cpu_usage: open_to_read(&self.cpu.join("cpuacct.usage"))?,
             }),
         };
-        Ok(Meters {
-            memory,
-            shared,
-            current: 0,
-            pids_max: 0,
-        })
+        Ok(Meters { memory, shared, current: 0, pids_max: 0 })
     }
 
     /// Joins the slot's groups and leaves them again through `around`, so that a namespace made
@@ -305,11 +291,7 @@ fn kill_members(folder: &Path) -> Result<(), Error> {
 }
 
 fn open_to_write(path: &Path) -> Result<File, Error> {
-    File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(failed("open", path))
+    File::options().read(true).write(true).open(path).map_err(failed("open", path))
 }
 
 fn open_to_read(path: &Path) -> Result<File, Error> {
@@ -329,6 +311,7 @@ struct MemoryGroup {
     events: File,
     /// Version 2: here, and not in a hierarchy of their own.
     pids_max: Option<File>,
+    pids_current: Option<File>,
     cpu: Option<File>,
     limit: u64,
     pids: u32,
@@ -338,6 +321,7 @@ struct MemoryGroup {
 struct SharedV1 {
     pids_join: File,
     pids_max: File,
+    pids_current: File,
     cpu_join: File,
     cpu_usage: File,
 }
@@ -372,29 +356,18 @@ impl MemoryGroup {
             version,
             join: open_to_write(&of("cgroup.procs", "tasks"))?,
             max: open_to_write(&of("memory.max", "memory.limit_in_bytes"))?,
-            max_with_swap: if is_v2 {
-                None
-            } else {
-                optional("memory.memsw.limit_in_bytes")
-            },
+            max_with_swap: if is_v2 { None } else { optional("memory.memsw.limit_in_bytes") },
             usage: open_to_read(&of("memory.current", "memory.usage_in_bytes"))?,
             // Resetting memory.peak needs Linux 6.12; before, it cannot be opened for writing.
-            peak: optional(if is_v2 {
-                "memory.peak"
-            } else {
-                "memory.max_usage_in_bytes"
-            }),
+            peak: optional(if is_v2 { "memory.peak" } else { "memory.max_usage_in_bytes" }),
             events: open_to_read(&of("memory.events", "memory.oom_control"))?,
-            pids_max: if is_v2 {
-                Some(open_to_write(&path.join("pids.max"))?)
+            pids_max: if is_v2 { Some(open_to_write(&path.join("pids.max"))?) } else { None },
+            pids_current: if is_v2 {
+                Some(open_to_read(&path.join("pids.current"))?)
             } else {
                 None
             },
-            cpu: if is_v2 {
-                Some(open_to_read(&path.join("cpu.stat"))?)
-            } else {
-                None
-            },
+            cpu: if is_v2 { Some(open_to_read(&path.join("cpu.stat"))?) } else { None },
             limit: u64::MAX,
             pids: 0,
         })
@@ -456,11 +429,7 @@ impl Meters {
     pub(crate) fn join_descriptors(&self) -> [RawFd; 3] {
         let memory = self.memory[self.current].join.as_raw_fd();
         match &self.shared {
-            Some(shared) => [
-                shared.pids_join.as_raw_fd(),
-                shared.cpu_join.as_raw_fd(),
-                memory,
-            ],
+            Some(shared) => [shared.pids_join.as_raw_fd(), shared.cpu_join.as_raw_fd(), memory],
             None => [-1, -1, memory],
         }
     }
@@ -494,17 +463,22 @@ impl Meters {
             self.pids_max = limits.pids;
         }
         let kills = self.memory[self.current].kills()?;
-        Ok(Start {
-            usage,
-            kills,
-            cpu: self.cpu_total()?,
-        })
+        Ok(Start { usage, kills, cpu: self.cpu_total()? })
     }
 
     fn cpu_total(&self) -> io::Result<Duration> {
         match (&self.shared, &self.memory[self.current].cpu) {
             (Some(shared), _) => Ok(Duration::from_nanos(value(&shared.cpu_usage)?)),
             (None, Some(stat)) => Ok(Duration::from_micros(field(stat, "usage_usec ")?)),
+            (None, None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Processes and threads of the run that are alive or not yet reaped.
+    pub(crate) fn members(&self) -> io::Result<u64> {
+        match (&self.shared, &self.memory[self.current].pids_current) {
+            (Some(shared), _) => value(&shared.pids_current),
+            (None, Some(current)) => value(current),
             (None, None) => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -552,9 +526,6 @@ mod tests {
             pids: one.clone(),
             cpu: one.clone(),
         };
-        assert_eq!(
-            groups.folders(),
-            [one.clone(), one.join("a"), one.join("b")]
-        );
+        assert_eq!(groups.folders(), [one.clone(), one.join("a"), one.join("b")]);
     }
 }

@@ -1,8 +1,5 @@
 //! Descriptors: memory files, control messages with descriptors attached, standard streams.
-#![expect(
-    unsafe_code,
-    reason = "descriptors that arrive as integers must be taken into ownership"
-)]
+#![expect(unsafe_code, reason = "descriptors that arrive as integers must be taken into ownership")]
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
@@ -41,18 +38,9 @@ pub(crate) fn reopen_read_only(fd: &OwnedFd) -> io::Result<OwnedFd> {
 pub(crate) fn send(socket: RawFd, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
     let rights = [ControlMessage::ScmRights(fds)];
     let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
-    let sent = sendmsg::<()>(
-        socket,
-        &[IoSlice::new(bytes)],
-        control,
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
-    if sent == bytes.len() {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::WriteZero.into())
-    }
+    let sent =
+        sendmsg::<()>(socket, &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+    if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 /// Receives one message into `buffer`; returns its length and the descriptors that came with it.
@@ -70,19 +58,12 @@ pub(crate) fn receive(
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(received) = control {
             // SAFETY: the kernel has just installed these descriptors for us alone.
-            fds.extend(
-                received
-                    .into_iter()
-                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-            );
+            fds.extend(received.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
         }
     }
     let cut = MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC;
     if message.flags.intersects(cut) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "message cut short",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "message cut short"));
     }
     Ok((message.bytes, fds))
 }

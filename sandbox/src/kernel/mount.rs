@@ -2,9 +2,12 @@
 //!
 //! Used by the builder in a mount namespace of its own before any untrusted program exists, so paths
 //! cannot change under it.
+#![expect(unsafe_code, reason = "the mount calls of Linux 5.2 have no safe equivalents")]
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -20,36 +23,50 @@ pub(crate) fn make_private() -> io::Result<()> {
 pub(crate) fn memory(target: &Path, bytes: u64, inodes: u64, flags: MsFlags) -> io::Result<()> {
     let options = format!("size={bytes},nr_inodes={inodes},mode=0755");
     let flags = flags | MsFlags::MS_NOSUID;
-    Ok(mount(
-        Some("assay"),
-        target,
-        Some("tmpfs"),
-        flags,
-        Some(options.as_str()),
-    )?)
+    Ok(mount(Some("assay"), target, Some("tmpfs"), flags, Some(options.as_str()))?)
+}
+
+/// Changes the size of a memory file system, held by a descriptor of its root. The mount need not be
+/// in the caller's namespace (`fsopen(2)`, `fspick(2)`, `fsconfig(2)`).
+pub(crate) fn resize_memory(root: &OwnedFd, bytes: u64) -> io::Result<()> {
+    const FSPICK_EMPTY_PATH: u32 = 8;
+    const FSCONFIG_SET_STRING: u32 = 1;
+    const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
+    let value = CString::new(bytes.to_string())?;
+    let flags = FSPICK_EMPTY_PATH | 1; // FSPICK_CLOEXEC
+    // SAFETY: an empty NUL-terminated path; the descriptor is open.
+    let context = unsafe { libc::syscall(libc::SYS_fspick, root.as_raw_fd(), c"".as_ptr(), flags) };
+    let context = i32::try_from(context).map_err(|_| io::ErrorKind::InvalidData)?;
+    if context < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    let context = unsafe { OwnedFd::from_raw_fd(context) };
+    let fd = context.as_raw_fd();
+    // SAFETY: both strings are NUL-terminated and outlive the call.
+    let set = unsafe {
+        let (key, set) = (c"size".as_ptr(), FSCONFIG_SET_STRING);
+        libc::syscall(libc::SYS_fsconfig, fd, set, key, value.as_ptr(), 0)
+    };
+    if set < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let null = std::ptr::null::<libc::c_char>();
+    // SAFETY: this command takes null pointers.
+    let done =
+        unsafe { libc::syscall(libc::SYS_fsconfig, fd, FSCONFIG_CMD_RECONFIGURE, null, null, 0) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Changes the flags of the mount at `target` to read-only.
 pub(crate) fn make_read_only(target: &Path, extra: MsFlags) -> io::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
-    Ok(mount(
-        None::<&str>,
-        target,
-        None::<&str>,
-        flags | extra,
-        None::<&str>,
-    )?)
+    Ok(mount(None::<&str>, target, None::<&str>, flags | extra, None::<&str>)?)
 }
 
 /// Shows `source` at `target`, read-only.
 pub(crate) fn bind_read_only(source: &Path, target: &Path) -> io::Result<()> {
-    mount(
-        Some(source),
-        target,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )?;
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     make_read_only(target, MsFlags::MS_NODEV)
 }
 
@@ -67,10 +84,7 @@ fn option_path(path: &Path) -> io::Result<&str> {
 
 /// The writable root: `lower` layers (uppermost first) under an upper layer in memory.
 pub(crate) fn overlay(lower: &[&Path], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
-    let lower = lower
-        .iter()
-        .map(|path| option_path(path))
-        .collect::<io::Result<Vec<_>>>()?;
+    let lower = lower.iter().map(|path| option_path(path)).collect::<io::Result<Vec<_>>>()?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={},index=off,xino=off,metacopy=off",
         lower.join(":"),
@@ -78,13 +92,7 @@ pub(crate) fn overlay(lower: &[&Path], upper: &Path, work: &Path, target: &Path)
         option_path(work)?,
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
-    Ok(mount(
-        Some("assay"),
-        target,
-        Some("overlay"),
-        flags,
-        Some(options.as_str()),
-    )?)
+    Ok(mount(Some("assay"), target, Some("overlay"), flags, Some(options.as_str()))?)
 }
 
 /// Shows the folder `source` at `target`, read-only and with inodes of its own, so that file locks
@@ -93,13 +101,7 @@ pub(crate) fn overlay(lower: &[&Path], upper: &Path, work: &Path, target: &Path)
 pub(crate) fn private_read_only(source: &Path, empty: &Path, target: &Path) -> io::Result<()> {
     let options = format!("lowerdir={}:{}", option_path(source)?, option_path(empty)?);
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
-    match mount(
-        Some("assay"),
-        target,
-        Some("overlay"),
-        flags,
-        Some(options.as_str()),
-    ) {
+    match mount(Some("assay"), target, Some("overlay"), flags, Some(options.as_str())) {
         Ok(()) => Ok(()),
         Err(_) => bind_read_only(source, target),
     }
@@ -108,13 +110,7 @@ pub(crate) fn private_read_only(source: &Path, empty: &Path, target: &Path) -> i
 /// The process file system of the caller's pid namespace; processes of other users are invisible.
 pub(crate) fn process_files(target: &Path) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    Ok(mount(
-        Some("proc"),
-        target,
-        Some("proc"),
-        flags,
-        Some("hidepid=invisible"),
-    )?)
+    Ok(mount(Some("proc"), target, Some("proc"), flags, Some("hidepid=invisible"))?)
 }
 
 /// Hides a file behind an empty one, a folder behind an empty folder.
@@ -125,13 +121,7 @@ pub(crate) fn mask(target: &Path, empty_file: &Path, empty_folder: &Path) -> io:
 
 /// The five harmless character devices, made new so that no inode is shared with anybody.
 pub(crate) fn device_nodes(folder: &Path) -> io::Result<()> {
-    for (name, minor) in [
-        ("null", 3),
-        ("zero", 5),
-        ("full", 7),
-        ("random", 8),
-        ("urandom", 9),
-    ] {
+    for (name, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)] {
         let path = folder.join(name);
         let mode = Mode::from_bits_truncate(0o666);
         mknod(&path, SFlag::S_IFCHR, mode, makedev(1, minor))?;

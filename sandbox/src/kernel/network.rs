@@ -12,12 +12,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 /// `tcp_max_tw_buckets`).
 pub(crate) fn prepare_loopback() -> io::Result<()> {
     fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0")?;
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: all zeros is a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {
@@ -27,9 +22,5 @@ pub(crate) fn prepare_loopback() -> io::Result<()> {
     request.ifr_ifru.ifru_flags = up;
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -73,9 +73,7 @@ pub(crate) struct Vfork {
 
 impl Vfork {
     pub(crate) fn new() -> Self {
-        Self {
-            stack: Box::new(Stack([0; STACK_BYTES])),
-        }
+        Self { stack: Box::new(Stack([0; STACK_BYTES])) }
     }
 
     /// Runs `body(argument)` in a child in a new ipc namespace, and returns its pidfd once it has
@@ -140,11 +138,7 @@ pub(crate) struct Reaped {
 pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
     let mut status: c_int = 0;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    let options = if wait {
-        libc::__WALL
-    } else {
-        libc::__WALL | libc::WNOHANG
-    };
+    let options = if wait { libc::__WALL } else { libc::__WALL | libc::WNOHANG };
     // SAFETY: both pointers are valid for writes of their types.
     let pid = unsafe { libc::wait4(-1, &raw mut status, options, usage.as_mut_ptr()) };
     if pid < 0 {
@@ -163,12 +157,7 @@ pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
         // Real-time signals have no name in the enum of named ones.
         Ok(_) | Err(_) => (Some(status & 0x7f), 0),
     };
-    Ok(Some(Reaped {
-        pid,
-        signal,
-        code,
-        resident_bytes_max: kib << 10,
-    }))
+    Ok(Some(Reaped { pid, signal, code, resident_bytes_max: kib << 10 }))
 }
 
 /// Kills every process of the caller's pid namespace but itself. Atomic against forks: the kernel
@@ -176,6 +165,19 @@ pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
 pub(crate) fn kill_all() -> io::Result<()> {
     match nix::sys::signal::kill(Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Kills one child and waits for it. Having no such child is success.
+pub(crate) fn kill_one(child: Pid) -> io::Result<()> {
+    use nix::errno::Errno;
+    match nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    match nix::sys::wait::waitpid(child, Some(nix::sys::wait::WaitPidFlag::__WALL)) {
+        Ok(_) | Err(Errno::ECHILD) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -237,11 +239,7 @@ pub(crate) mod in_child {
         // SAFETY: the slice is valid for reads of its length.
         let written = unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) };
         check(written)?;
-        if usize::try_from(written) == Ok(bytes.len()) {
-            Ok(())
-        } else {
-            Err(libc::EIO)
-        }
+        if usize::try_from(written) == Ok(bytes.len()) { Ok(()) } else { Err(libc::EIO) }
     }
 
     /// `setsid(2)`: own session, no controlling terminal.
@@ -256,6 +254,12 @@ pub(crate) mod in_child {
         check(unsafe { libc::syscall(libc::SYS_dup2, from, to) })
     }
 
+    /// Takes the close-on-exec mark off a descriptor.
+    pub(crate) fn keep_on_exec(fd: c_int) -> Step {
+        // SAFETY: integers only.
+        check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, 0) })
+    }
+
     /// Closes every descriptor from `first` on.
     pub(crate) fn close_from(first: c_int) -> Step {
         // SAFETY: integers only; descriptors closed here are this process's own copies.
@@ -264,10 +268,7 @@ pub(crate) mod in_child {
 
     /// `prlimit64(2)` on itself, soft and hard alike.
     pub(crate) fn limit_resource(resource: c_int, value: u64) -> Step {
-        let limit = libc::rlimit64 {
-            rlim_cur: value,
-            rlim_max: value,
-        };
+        let limit = libc::rlimit64 { rlim_cur: value, rlim_max: value };
         // SAFETY: `limit` is valid for reads; the old limit is not asked for.
         check(unsafe {
             libc::syscall(
@@ -326,6 +327,41 @@ pub(crate) mod in_child {
         check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
         // SAFETY: integers only.
         check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
+    }
+
+    /// Locks the secure bits and clears the inheritable set: with [`become_user`] in between, no
+    /// capability is left in any set.
+    pub(crate) fn lock_secure_bits() -> Step {
+        let bits = crate::kernel::credentials::LOCKED_SECURE_BITS;
+        // SAFETY: integers only.
+        check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_SECUREBITS, bits, 0, 0, 0) })
+    }
+
+    /// `capset(2)` to nothing.
+    pub(crate) fn drop_capabilities() -> Step {
+        let header = [0x2008_0522_u32, 0];
+        let data = [[0_u32; 3]; 2];
+        // SAFETY: header and data have the layout of version 3.
+        check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) })
+    }
+
+    /// Lets the template's capabilities survive exec.
+    pub(crate) fn raise_template_capabilities() -> Step {
+        for number in crate::kernel::credentials::TEMPLATE_CAPABILITY_NUMBERS {
+            let (option, raise) = (libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE);
+            // SAFETY: integers only.
+            check(unsafe { libc::syscall(libc::SYS_prctl, option, raise, number, 0, 0) })?;
+        }
+        Ok(())
+    }
+
+    /// Kills every process of this user in the pid namespace but itself.
+    pub(crate) fn kill_own_user() -> Step {
+        // SAFETY: integers only.
+        match check(unsafe { libc::syscall(libc::SYS_kill, -1, libc::SIGKILL) }) {
+            Err(libc::ESRCH) => Ok(()),
+            other => other,
+        }
     }
 
     /// Sets the file mode mask.

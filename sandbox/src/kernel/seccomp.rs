@@ -120,18 +120,9 @@ impl Filter {
         // SAFETY: `program` points to `len` instructions that outlive the call; the kernel copies
         // and verifies them, and does not write.
         let result = unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                0,
-                &raw const program,
-            )
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
         };
-        if result < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
-        }
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 
@@ -152,11 +143,7 @@ fn actions(policy: &Policy) -> Result<BTreeMap<u32, Action>, PolicyError> {
         let refused = rule.errno.as_deref().map(errno).transpose()?;
         match (refused, &rule.syscall) {
             (Some(errno), Some(name)) => {
-                let action = Action::Argument {
-                    index: rule.argument,
-                    test: rule.test()?,
-                    errno,
-                };
+                let action = Action::Argument { index: rule.argument, test: rule.test()?, errno };
                 insert(name, action)?;
             }
             (Some(errno), None) if !rule.refuse.is_empty() => {
@@ -176,10 +163,7 @@ impl Rule {
         match (&self.only, &self.refuse_values, &self.refuse_bits) {
             (Some(values), None, None) => Ok(Test::NotIn(values.clone())),
             (None, Some(values), None) => {
-                let values = values
-                    .iter()
-                    .map(|text| number(text))
-                    .collect::<Result<_, _>>()?;
+                let values = values.iter().map(|text| number(text)).collect::<Result<_, _>>()?;
                 Ok(Test::In(values))
             }
             (None, None, Some(bits)) => Ok(Test::AnyBit(number(bits)?)),
@@ -261,10 +245,7 @@ fn tree(ranges: &[(u32, Action)]) -> Vec<libc::sock_filter> {
                 Err(_) => {
                     // Conditional jumps reach 255 instructions; a plain one reaches any.
                     let skip = u32::try_from(below.len()).unwrap_or(u32::MAX);
-                    vec![
-                        instruction(JUMP_AT_LEAST, 0, 1, pivot),
-                        instruction(JUMP, 0, 0, skip),
-                    ]
+                    vec![instruction(JUMP_AT_LEAST, 0, 1, pivot), instruction(JUMP, 0, 0, skip)]
                 }
             };
             code.extend(below);
@@ -284,12 +265,7 @@ fn leaf(action: &Action) -> Vec<libc::sock_filter> {
         Action::Errno(errno) => vec![refused(*errno)],
         Action::Argument { index, test, errno } => {
             // x86-64 is little-endian: the low half comes first.
-            let mut code = vec![instruction(
-                LOAD,
-                0,
-                0,
-                OFFSET_ARGUMENTS + 8 * u32::from(*index),
-            )];
+            let mut code = vec![instruction(LOAD, 0, 0, OFFSET_ARGUMENTS + 8 * u32::from(*index))];
             let (first, second) = match test {
                 Test::NotIn(_) => (refused(*errno), allowed),
                 Test::In(_) | Test::AnyBit(_) => (allowed, refused(*errno)),
@@ -364,11 +340,7 @@ mod tests {
                     Test::In(values) => values.contains(&value),
                     Test::AnyBit(bits) => value & bits != 0,
                 };
-                if matches {
-                    refused(*errno)
-                } else {
-                    libc::SECCOMP_RET_ALLOW
-                }
+                if matches { refused(*errno) } else { libc::SECCOMP_RET_ALLOW }
             }
         }
     }
@@ -379,22 +351,8 @@ mod tests {
         let actions = actions(&policy).unwrap();
         let filter = Filter::of_runs().unwrap();
         for number in 0..1024 {
-            for value in [
-                0,
-                1,
-                2,
-                8,
-                10,
-                16,
-                17,
-                22,
-                35,
-                40,
-                0x5412,
-                0x541c,
-                0x1000_0000,
-                u64::MAX,
-            ] {
+            for value in [0, 1, 2, 8, 10, 16, 17, 22, 35, 40, 0x5412, 0x541c, 0x1000_0000, u64::MAX]
+            {
                 let arguments = [value; 6];
                 let got = evaluate(&filter, ARCHITECTURE, number, arguments);
                 let want = expected(actions.get(&number), arguments);
@@ -407,10 +365,7 @@ mod tests {
     fn foreign_architectures_are_killed_and_x32_refused() {
         let filter = Filter::of_runs().unwrap();
         let i386 = 0x4000_0003;
-        assert_eq!(
-            evaluate(&filter, i386, 20, [0; 6]),
-            libc::SECCOMP_RET_KILL_PROCESS
-        );
+        assert_eq!(evaluate(&filter, i386, 20, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
         let x32_getpid = X32_BIT + 39;
         let refused = libc::SECCOMP_RET_ERRNO | 38;
         assert_eq!(evaluate(&filter, ARCHITECTURE, x32_getpid, [0; 6]), refused);

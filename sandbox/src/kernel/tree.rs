@@ -2,12 +2,13 @@
 //!
 //! Runs in the resident, when no program is alive in the slot, so nothing changes under it. Still no
 //! symbolic link is ever followed: paths are walked one component at a time from an open folder.
+#![expect(unsafe_code, reason = "listing extended attributes has no safe equivalent")]
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -16,10 +17,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use crate::spec::RelativePath;
 
-const FOLDER: OFlag = OFlag::O_DIRECTORY
-    .union(OFlag::O_RDONLY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
+const FOLDER: OFlag =
+    OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Entries that a reset removes before it gives up; the slot is then destroyed as a whole, which
 /// costs the same whatever a program left behind.
@@ -48,11 +47,7 @@ pub(crate) fn make_folder(
 ) -> io::Result<OwnedFd> {
     mkdirat(&parent, name, Mode::from_bits_truncate(0o700))?;
     let folder = openat(&parent, name, FOLDER, Mode::empty())?;
-    fchown(
-        &folder,
-        Some(Uid::from_raw(owner.uid)),
-        Some(Gid::from_raw(owner.gid)),
-    )?;
+    fchown(&folder, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     fchmod(&folder, Mode::from_bits_truncate(mode))?;
     Ok(folder)
 }
@@ -81,17 +76,8 @@ pub(crate) fn create_file(
     }
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(
-        &current,
-        name.as_c_str(),
-        flags,
-        Mode::from_bits_truncate(0o600),
-    )?;
-    fchown(
-        &file,
-        Some(Uid::from_raw(owner.uid)),
-        Some(Gid::from_raw(owner.gid)),
-    )?;
+    let file = openat(&current, name.as_c_str(), flags, Mode::from_bits_truncate(0o600))?;
+    fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     fchmod(&file, Mode::from_bits_truncate(mode))?;
     Ok(File::from(file))
 }
@@ -120,17 +106,47 @@ pub(crate) fn open_file(folder: &OwnedFd, path: &RelativePath) -> io::Result<Opt
 /// What the program put in place of a file is the program's affair, not a fault of ours.
 fn absent<T>(errno: nix::errno::Errno) -> io::Result<Option<T>> {
     use nix::errno::Errno;
-    let theirs = [
-        Errno::ENOENT,
-        Errno::ENOTDIR,
-        Errno::ELOOP,
-        Errno::ENXIO,
-        Errno::EACCES,
-    ];
-    if theirs.contains(&errno) {
-        Ok(None)
-    } else {
-        Err(errno.into())
+    let theirs = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ENXIO, Errno::EACCES];
+    if theirs.contains(&errno) { Ok(None) } else { Err(errno.into()) }
+}
+
+/// All that an empty folder could carry from one run to the next: owner, mode, times, number of
+/// entries and links. (Attributes are asked for apart; flags are refused by the filter.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Imprint {
+    owner: (u32, u32),
+    mode: u32,
+    links: u64,
+    entries: i64,
+    /// Of access, of content, of the inode: seconds and nanoseconds.
+    times: [(i64, i64); 3],
+    attribute_bytes: usize,
+}
+
+impl Imprint {
+    pub(crate) fn of(folder: &OwnedFd) -> io::Result<Self> {
+        let stat = fstat(folder)?;
+        // SAFETY: a null list of size 0 asks for the size of the list (flistxattr(2)).
+        let bytes = unsafe { libc::flistxattr(folder.as_raw_fd(), std::ptr::null_mut(), 0) };
+        let attribute_bytes = match usize::try_from(bytes) {
+            Ok(bytes) => bytes,
+            Err(_) => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => 0,
+                error => return Err(error),
+            },
+        };
+        Ok(Self {
+            owner: (stat.st_uid, stat.st_gid),
+            mode: stat.st_mode,
+            links: stat.st_nlink,
+            entries: stat.st_size,
+            times: [
+                (stat.st_atime, stat.st_atime_nsec),
+                (stat.st_mtime, stat.st_mtime_nsec),
+                (stat.st_ctime, stat.st_ctime_nsec),
+            ],
+            attribute_bytes,
+        })
     }
 }
 
@@ -160,11 +176,7 @@ fn empty(folder: &OwnedFd, depth: usize, entries: &mut usize) -> io::Result<()> 
         let Some(depth) = depth.checked_sub(1) else {
             return Err(io::ErrorKind::FileTooLarge.into());
         };
-        empty(
-            &openat(folder, name, FOLDER, Mode::empty())?,
-            depth,
-            entries,
-        )?;
+        empty(&openat(folder, name, FOLDER, Mode::empty())?, depth, entries)?;
         unlinkat(folder, name, UnlinkatFlags::RemoveDir)?;
     }
     Ok(())
@@ -202,15 +214,9 @@ mod tests {
         symlink(outside.join("secret"), inside.join("file")).unwrap();
         let fd = folder(&inside);
         assert!(open_file(&fd, &relative("file")).unwrap().is_none());
-        assert!(
-            open_file(&fd, &relative("folder/secret"))
-                .unwrap()
-                .is_none()
-        );
-        let owner = Owner {
-            uid: nix::unistd::getuid().as_raw(),
-            gid: nix::unistd::getgid().as_raw(),
-        };
+        assert!(open_file(&fd, &relative("folder/secret")).unwrap().is_none());
+        let owner =
+            Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
         assert!(create_file(&fd, &relative("folder/new"), owner, 0o644).is_err());
         assert!(create_file(&fd, &relative("file"), owner, 0o644).is_err());
         empty_folder(&fd).unwrap();
@@ -233,10 +239,6 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("pipe");
         nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
-        assert!(
-            open_file(&folder(temporary.path()), &relative("pipe"))
-                .unwrap()
-                .is_none()
-        );
+        assert!(open_file(&folder(temporary.path()), &relative("pipe")).unwrap().is_none());
     }
 }
