@@ -28,6 +28,8 @@ pub struct Language {
     pub assertions: Option<(Driver, Recipe)>,
     /// `NAME=value` entries.
     pub environment: Vec<String>,
+    /// Modules that its warm interpreters have loaded; empty where it has none.
+    pub warm: Vec<String>,
     /// How its runtime names failures.
     pub patterns: FailurePatterns,
     /// Default limits that differ from those of other languages.
@@ -125,6 +127,8 @@ struct Row {
     version: Vec<String>,
     #[serde(default)]
     environment: Vec<String>,
+    #[serde(default)]
+    warm: Vec<String>,
     #[serde(default)]
     memory_failures: Vec<String>,
     #[serde(default)]
@@ -272,6 +276,7 @@ fn resolve_row(row: &Row, has: &impl Fn(&str) -> bool) -> Result<Language, Strin
         recipe,
         assertions,
         environment: row.environment.clone(),
+        warm: row.warm.clone(),
         patterns: FailurePatterns {
             memory: row.memory_failures.clone(),
             assertion: row.assertion_failures.clone(),

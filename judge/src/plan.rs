@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use sandbox::spec::{BOX_DIR, CollectFile, FileMode, InputFile, RelativePath, SpecError};
+use sandbox::warm::Warmup;
 use sandbox::{Limits, RunSpec};
 
 use crate::assertion::{self, Parts, Secrets};
@@ -197,6 +198,25 @@ fn run_spec(
 ) -> Result<RunSpec, SpecError> {
     let argv = recipe.run.iter().map(|argument| names.fill(argument)).chain(args.iter().cloned());
     RunSpec::new(argv)?.env(environment(language))
+}
+
+/// The runs of a language that can be started from a warm interpreter: of programs without
+/// arguments, and of assertions.
+#[must_use]
+pub fn warmups(language: &Language) -> Vec<Warmup> {
+    if language.warm.is_empty() {
+        return Vec::new();
+    }
+    let names = Names::of(language, b"", Limits::default());
+    let assertions = language.assertions.as_ref().map(|(_, recipe)| recipe);
+    std::iter::once(&language.recipe)
+        .chain(assertions)
+        .map(|recipe| Warmup {
+            argv: recipe.run.iter().map(|argument| names.fill(argument)).collect(),
+            env: environment(language),
+            preload: language.warm.clone(),
+        })
+        .collect()
 }
 
 /// The whole environment of a program: nothing of ours is inherited.

@@ -35,7 +35,7 @@ use crate::kernel::cgroup::Meters;
 use crate::kernel::process::{Fork, fork_into_pid_namespace};
 use crate::kernel::{credentials, descriptors, mount, network};
 use crate::limits::WRITABLE_INODES_MAX;
-use crate::resident::{Resident, SHARED_MEMORY_DIR};
+use crate::resident::{Footprint, Resident, SHARED_MEMORY_DIR};
 
 /// An empty folder in every slot, shown in place of what programs may not see.
 const EMPTY_DIR: &str = "/.empty";
@@ -328,6 +328,7 @@ fn settle(
     }
     // Programs are ended before anything else when the machine runs out of memory.
     fs::write("/proc/self/oom_score_adj", "1000").step("offer to the out-of-memory killer")?;
+    let footprint = Footprint::open().step("hold the own memory's counters")?;
     unshare(CloneFlags::CLONE_NEWUSER).step("make a user namespace")?;
     turn::give(builder)?;
     turn::wait(builder)?;
@@ -336,8 +337,8 @@ fn settle(
     turn::give(builder)?;
     turn::wait(builder)?;
     let socket = socket.try_clone().step("keep the control socket")?;
-    let resident =
-        Resident::new(socket, meters, &request.warm).step("prepare the writable layer")?;
+    let resident = Resident::new(socket, meters, &request.warm, footprint)
+        .step("prepare the writable layer")?;
     Resident::give_up_privileges().step("give up privileges")?;
     Ok(resident)
 }

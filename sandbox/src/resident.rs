@@ -10,7 +10,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use nix::sys::socket::MsgFlags;
@@ -101,10 +101,32 @@ impl Used {
     }
 }
 
+/// The resident's own memory. A run's largest resident set begins with the resident's, because it
+/// starts in the resident's memory (`getrusage(2)`: `ru_maxrss` survives exec), so it must stay small.
+#[derive(Debug)]
+pub(crate) struct Footprint(File);
+
+/// Bytes of a message after which memory is given back.
+const FOOTPRINT_BYTES_MAX: u64 = 256 << 10;
+
+impl Footprint {
+    /// Must be called before the caller changes its user namespace: later the file is out of reach.
+    pub(crate) fn open() -> io::Result<Self> {
+        File::options().write(true).open("/proc/self/clear_refs").map(Self)
+    }
+
+    /// Gives free memory back and forgets the peak (`proc(5)`, `clear_refs`, value 5).
+    fn shrink(&mut self) -> io::Result<()> {
+        crate::kernel::process::return_free_memory();
+        self.0.write_all(b"5")
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Resident {
     socket: OwnedFd,
+    footprint: Footprint,
     launcher: Launcher,
     boxed: Folder,
     work: Folder,
@@ -127,14 +149,28 @@ fn at(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 
 impl Resident {
     /// Makes the folders of the writable layer.
-    pub(crate) fn new(socket: OwnedFd, meters: Meters, warm: &[Warmup]) -> io::Result<Self> {
+    pub(crate) fn new(
+        socket: OwnedFd,
+        meters: Meters,
+        warm: &[Warmup],
+        footprint: Footprint,
+    ) -> io::Result<Self> {
         let boxed = Folder::make(BOX)?;
         let work = Folder::make(WORK)?;
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
         let used = Used::of(&work.fd)?;
         let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
         let launcher = Launcher::new(meters, Ceilings::read()?, interpreters)?;
-        Ok(Self { socket, launcher, boxed, work, scratch, used_built: used, used_leased: used })
+        Ok(Self {
+            socket,
+            footprint,
+            launcher,
+            boxed,
+            work,
+            scratch,
+            used_built: used,
+            used_leased: used,
+        })
     }
 
     /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
@@ -224,7 +260,13 @@ impl Resident {
             stderr: (facts.stderr.bytes.len() as u64, facts.stderr.truncated),
             files: collected.iter().map(|(header, _)| *header).collect(),
         };
-        self.send(&Reply::Ended(ended), &parts)
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        self.send(&Reply::Ended(ended), &parts)?;
+        drop((facts, collected));
+        if bytes as u64 > FOOTPRINT_BYTES_MAX {
+            self.footprint.shrink().map_err(at("give memory back"))?;
+        }
+        Ok(())
     }
 
     fn collect(
