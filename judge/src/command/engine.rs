@@ -29,7 +29,6 @@ impl Engine {
         let languages = languages(&image)?;
         let mut pool = PoolConfig::new(image.clone());
         pool.slots = config.slots;
-        pool.disk = SLOT_DISK;
         pool.cgroup_parent.clone_from(&config.cgroup_parent);
         pool.state_dir.clone_from(&config.state_dir);
         let pool = SlotPool::new(pool).await.map_err(|error| {
