@@ -65,19 +65,12 @@ impl Admission {
     pub fn admit(&self, count: usize) -> Result<Ticket, Full> {
         let permit = u32::try_from(count)
             .ok()
-            .and_then(|count| {
-                Arc::clone(&self.submissions)
-                    .try_acquire_many_owned(count)
-                    .ok()
-            })
+            .and_then(|count| Arc::clone(&self.submissions).try_acquire_many_owned(count).ok())
             .ok_or_else(|| {
                 let missing = count.saturating_sub(self.submissions.available_permits());
                 self.full(missing)
             })?;
-        Ok(Ticket {
-            permit,
-            rate: Arc::clone(&self.rate),
-        })
+        Ok(Ticket { permit, rate: Arc::clone(&self.rate) })
     }
 
     /// Lets a body of `bytes` in.
@@ -95,15 +88,12 @@ impl Admission {
     /// Submissions admitted and not yet answered.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.submissions_max
-            .saturating_sub(self.submissions.available_permits())
+        self.submissions_max.saturating_sub(self.submissions.available_permits())
     }
 
     fn full(&self, missing: usize) -> Full {
         let rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        Full {
-            retry_after_seconds: rate.seconds_for(missing),
-        }
+        Full { retry_after_seconds: rate.seconds_for(missing) }
     }
 }
 
@@ -115,8 +105,7 @@ impl BodyTicket {
     pub fn grow(&mut self, admission: &Admission, bytes: usize) -> Result<(), Full> {
         let held = self.permit.num_permits() * BYTES_A_PERMIT;
         if bytes > held {
-            self.permit
-                .merge(admission.admit_body(bytes - held)?.permit);
+            self.permit.merge(admission.admit_body(bytes - held)?.permit);
         }
         Ok(())
     }
@@ -126,10 +115,7 @@ impl Ticket {
     /// Notes that one submission was answered, and makes room for another.
     pub fn answered(&mut self) {
         drop(self.permit.split(1));
-        self.rate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .count(Instant::now());
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner).count(Instant::now());
     }
 }
 
@@ -142,17 +128,11 @@ struct Rate {
 
 impl Rate {
     fn new(now: Instant) -> Self {
-        Self {
-            per_second: 0.0,
-            last: now,
-        }
+        Self { per_second: 0.0, last: now }
     }
 
     fn count(&mut self, now: Instant) {
-        let elapsed = now
-            .saturating_duration_since(self.last)
-            .as_secs_f64()
-            .max(1e-6);
+        let elapsed = now.saturating_duration_since(self.last).as_secs_f64().max(1e-6);
         let weight = 1.0 - (-elapsed / RATE_SECONDS).exp();
         self.per_second += weight * (elapsed.recip() - self.per_second);
         self.last = now;

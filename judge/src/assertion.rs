@@ -59,10 +59,7 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
                 Driver::Javascript | Driver::Native | Driver::Java => ("driver.js", JAVASCRIPT),
             };
             Assembly {
-                files: vec![
-                    source(Bytes::copy_from_slice(parts.source)),
-                    file(name, text),
-                ],
+                files: vec![source(Bytes::copy_from_slice(parts.source)), file(name, text)],
                 stdin: format!("{proof}\n{}", parts.assertions).into(),
             }
         }
@@ -82,10 +79,7 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
         Driver::Java => {
             let text = [parts.source, b"\n", parts.assertions.as_bytes(), b"\n"];
             Assembly {
-                files: vec![
-                    source(text.concat().into()),
-                    file("driver/Driver.java", JAVA),
-                ],
+                files: vec![source(text.concat().into()), file("driver/Driver.java", JAVA)],
                 stdin: format!("{proof}\n").into(),
             }
         }
@@ -98,11 +92,8 @@ mod tests {
     use crate::grade::proof::SECRET_BYTES;
 
     fn assembly(driver: Driver) -> Assembly {
-        let parts = Parts {
-            source: b"candidate",
-            source_name: "solution.x",
-            assertions: "answers",
-        };
+        let parts =
+            Parts { source: b"candidate", source_name: "solution.x", assertions: "answers" };
         let secrets = Secrets {
             proof: Secret::new([1; SECRET_BYTES]),
             entry: Secret::new([2; SECRET_BYTES]),
@@ -113,20 +104,12 @@ mod tests {
     #[test]
     fn the_proof_is_in_no_file() {
         let proof = Secret::new([1; SECRET_BYTES]);
-        for driver in [
-            Driver::Python,
-            Driver::Javascript,
-            Driver::Native,
-            Driver::Java,
-        ] {
+        for driver in [Driver::Python, Driver::Javascript, Driver::Native, Driver::Java] {
             let assembly = assembly(driver);
             let stdin = String::from_utf8(assembly.stdin.to_vec()).unwrap();
             assert!(stdin.starts_with(proof.as_str()));
             for (name, content) in &assembly.files {
-                assert!(
-                    !String::from_utf8_lossy(content).contains(proof.as_str()),
-                    "{name}"
-                );
+                assert!(!String::from_utf8_lossy(content).contains(proof.as_str()), "{name}");
             }
         }
     }
@@ -137,10 +120,7 @@ mod tests {
             let assembly = assembly(driver);
             assert!(assembly.stdin.ends_with(b"\nanswers"));
             for (name, content) in &assembly.files {
-                assert!(
-                    !String::from_utf8_lossy(content).contains("answers"),
-                    "{name}"
-                );
+                assert!(!String::from_utf8_lossy(content).contains("answers"), "{name}");
             }
         }
     }

@@ -36,12 +36,7 @@ impl Results {
             return Some(report);
         }
         let (index, id) = self.waiting.pop_first()?;
-        Some(Report {
-            id,
-            index,
-            extraction: None,
-            judgement: Err(LOST),
-        })
+        Some(Report { id, index, extraction: None, judgement: Err(LOST) })
     }
 }
 
@@ -61,9 +56,7 @@ impl Drop for Results {
 #[must_use]
 pub fn judge(judge: Judge, submissions: Vec<ValidSubmission>, mut ticket: Ticket) -> Results {
     let (sender, receiver) = mpsc::channel(submissions.len().max(1));
-    let waiting = submissions
-        .iter()
-        .map(|submission| (submission.index, submission.id.clone()));
+    let waiting = submissions.iter().map(|submission| (submission.index, submission.id.clone()));
     let waiting = waiting.collect();
     let work = tokio::spawn(async move {
         let status = judge.slots().status();
@@ -80,11 +73,7 @@ pub fn judge(judge: Judge, submissions: Vec<ValidSubmission>, mut ticket: Ticket
             }
         }
     });
-    Results {
-        receiver,
-        work: work.abort_handle(),
-        waiting,
-    }
+    Results { receiver, work: work.abort_handle(), waiting }
 }
 
 #[cfg(test)]
@@ -104,10 +93,7 @@ mod tests {
     async fn eventually(condition: impl Fn() -> bool) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         while !condition() {
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "it did not happen in time"
-            );
+            assert!(tokio::time::Instant::now() < deadline, "it did not happen in time");
             tokio::task::yield_now().await;
         }
     }

@@ -35,12 +35,7 @@ fn read(stage: &CompileStage, outcome: Outcome) -> Compiled {
         Some(message) => Err(message),
         None => collect(stage, outcome.files),
     };
-    Compiled {
-        artifacts,
-        usage: outcome.usage,
-        stdout: outcome.stdout,
-        stderr: outcome.stderr,
-    }
+    Compiled { artifacts, usage: outcome.usage, stdout: outcome.stdout, stderr: outcome.stderr }
 }
 
 /// Why the compiler did not end well.
@@ -58,11 +53,9 @@ fn ending(termination: Termination) -> Option<String> {
 
 fn collect(stage: &CompileStage, files: Vec<Collected>) -> Result<Vec<InputFile>, String> {
     let artifact = |(path, file): (&sandbox::spec::RelativePath, Collected)| match file {
-        Collected::File(content) => Ok(InputFile {
-            path: path.clone(),
-            content,
-            mode: FileMode::Executable,
-        }),
+        Collected::File(content) => {
+            Ok(InputFile { path: path.clone(), content, mode: FileMode::Executable })
+        }
         Collected::Missing => Err(format!("the compiler did not make {}", path.as_str())),
         Collected::TooLarge => Err(format!("the compiled {} is too large", path.as_str())),
     };

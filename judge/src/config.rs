@@ -161,10 +161,7 @@ impl Default for TimeoutConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -175,10 +172,7 @@ impl Config {
     /// It cannot be read, has a key that is not known, or a value that makes no sense.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         use std::io::Read as _;
-        let read = |source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        };
+        let read = |source| ConfigError::Read { path: path.to_owned(), source };
         let mut text = String::new();
         std::fs::File::open(path)
             .map_err(read)?
@@ -190,30 +184,18 @@ impl Config {
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let path = || path.to_owned();
-        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Parse {
-            path: path(),
-            source,
-        })?;
-        submission::check_limits(&config.limits_max, &sandbox::limits::LIMITS_MAX).map_err(
-            |source| ConfigError::Limit {
-                path: path(),
-                source,
-            },
-        )?;
+        let config: Self =
+            toml::from_str(text).map_err(|source| ConfigError::Parse { path: path(), source })?;
+        submission::check_limits(&config.limits_max, &sandbox::limits::LIMITS_MAX)
+            .map_err(|source| ConfigError::Limit { path: path(), source })?;
         let admission = &config.admission;
         if admission.body_bytes_max > admission.bodies_bytes_max {
             let reason = "admission.body_bytes_max is above admission.bodies_bytes_max";
-            return Err(ConfigError::Relation {
-                path: path(),
-                reason,
-            });
+            return Err(ConfigError::Relation { path: path(), reason });
         }
         if admission.batch_submissions_max > admission.queue_submissions_max {
             let reason = "admission.batch_submissions_max is above admission.queue_submissions_max";
-            return Err(ConfigError::Relation {
-                path: path(),
-                reason,
-            });
+            return Err(ConfigError::Relation { path: path(), reason });
         }
         Ok(config)
     }
@@ -243,15 +225,9 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_name_and_line() {
         let error = parse("slots = 1\nslot = 2\n").unwrap_err();
-        assert!(
-            error.contains("slot") && error.contains("line 2"),
-            "{error}"
-        );
+        assert!(error.contains("slot") && error.contains("line 2"), "{error}");
         let error = parse("[admission]\nqueue = 1\n").unwrap_err();
-        assert!(
-            error.contains("queue") && error.contains("line 2"),
-            "{error}"
-        );
+        assert!(error.contains("queue") && error.contains("line 2"), "{error}");
     }
 
     #[test]

@@ -58,10 +58,7 @@ pub fn extract(completion: &str, tags: &[String]) -> Extraction {
     let answer = match completion.rfind("</think>") {
         Some(end) => &completion[end + "</think>".len()..],
         None if completion.trim_start().starts_with("<think>") => {
-            return Extraction {
-                source: None,
-                rule: Rule::UnfinishedReasoning,
-            };
+            return Extraction { source: None, rule: Rule::UnfinishedReasoning };
         }
         None => completion,
     };
@@ -71,14 +68,10 @@ pub fn extract(completion: &str, tags: &[String]) -> Extraction {
         // Of equals the last is the maximum.
         .max_by_key(|(rank, _)| *rank);
     match best {
-        None => Extraction {
-            source: None,
-            rule: Rule::NoFence,
-        },
-        Some((rank, block)) => Extraction {
-            rule: rank.rule(block.closed),
-            source: Some(block.source),
-        },
+        None => Extraction { source: None, rule: Rule::NoFence },
+        Some((rank, block)) => {
+            Extraction { rule: rank.rule(block.closed), source: Some(block.source) }
+        }
     }
 }
 
@@ -133,14 +126,7 @@ fn blocks(text: &str) -> Vec<Block> {
         match &mut open {
             None => {
                 open = Fence::opening(line).map(|(fence, tag)| {
-                    (
-                        fence,
-                        Block {
-                            tag,
-                            source: String::new(),
-                            closed: Closed::No,
-                        },
-                    )
+                    (fence, Block { tag, source: String::new(), closed: Closed::No })
                 });
             }
             Some((fence, block)) if fence.closes(line) => {
@@ -165,25 +151,15 @@ impl Fence {
     /// The fence that `line` opens, and its tag in lower case.
     fn opening(line: &str) -> Option<(Self, String)> {
         let text = line.trim_start_matches([' ', '\t']);
-        let mark = text
-            .chars()
-            .next()
-            .filter(|mark| matches!(mark, '`' | '~'))?;
+        let mark = text.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
         let info = text.trim_start_matches(mark);
         let length = text.len() - info.len();
         if length < 3 || (mark == '`' && info.contains('`')) {
             return None;
         }
         let tag = info.trim_matches(|c: char| c.is_whitespace() || matches!(c, '{' | '}' | '.'));
-        let tag = tag
-            .split([' ', '\t', ',', ':', '{', '}'])
-            .next()
-            .unwrap_or_default();
-        let fence = Self {
-            mark,
-            length,
-            indent: line.len() - text.len(),
-        };
+        let tag = tag.split([' ', '\t', ',', ':', '{', '}']).next().unwrap_or_default();
+        let fence = Self { mark, length, indent: line.len() - text.len() };
         Some((fence, tag.to_lowercase()))
     }
 
@@ -194,10 +170,7 @@ impl Fence {
 
     /// `line` without as much white space as stands before the opening fence.
     fn unindent<'a>(&self, line: &'a str) -> &'a str {
-        let blank = line
-            .bytes()
-            .take(self.indent)
-            .take_while(|b| matches!(b, b' ' | b'\t'));
+        let blank = line.bytes().take(self.indent).take_while(|b| matches!(b, b' ' | b'\t'));
         &line[blank.count()..]
     }
 }
@@ -211,68 +184,32 @@ mod tests {
     fn check(completion: &str, source: Option<&str>, rule: Rule) {
         let tags = ["python".to_owned(), "py".to_owned()];
         let found = extract(completion, &tags);
-        assert_eq!(
-            (found.source.as_deref(), found.rule),
-            (source, rule),
-            "{completion:?}"
-        );
+        assert_eq!((found.source.as_deref(), found.rule), (source, rule), "{completion:?}");
     }
 
     #[test]
     fn the_last_block_of_the_language_wins() {
-        check(
-            "```python\na\n```\ntext\n```py\nb\n```\n",
-            Some("b\n"),
-            Rule::TaggedFence,
-        );
-        check(
-            "```Python\na\n```\n```text\n3\n```\n",
-            Some("a\n"),
-            Rule::TaggedFence,
-        );
-        check(
-            "```python\na\n```\n```\n3\n```\n",
-            Some("a\n"),
-            Rule::TaggedFence,
-        );
-        check(
-            "```\na\n```\n```text\n3\n```\n",
-            Some("a\n"),
-            Rule::PlainFence,
-        );
+        check("```python\na\n```\ntext\n```py\nb\n```\n", Some("b\n"), Rule::TaggedFence);
+        check("```Python\na\n```\n```text\n3\n```\n", Some("a\n"), Rule::TaggedFence);
+        check("```python\na\n```\n```\n3\n```\n", Some("a\n"), Rule::TaggedFence);
+        check("```\na\n```\n```text\n3\n```\n", Some("a\n"), Rule::PlainFence);
         check("```java\na\n```", Some("a\n"), Rule::OtherFence);
         check("~~~ {.python}\na\n~~~\n", Some("a\n"), Rule::TaggedFence);
-        check(
-            "```python title=\"x\"\na\n```\n",
-            Some("a\n"),
-            Rule::TaggedFence,
-        );
+        check("```python title=\"x\"\na\n```\n", Some("a\n"), Rule::TaggedFence);
     }
 
     #[test]
     fn an_unfinished_fence_ends_with_the_completion() {
         check("```python\na\nb", Some("a\nb"), Rule::TaggedFenceUnfinished);
         check("```\na", Some("a"), Rule::PlainFenceUnfinished);
-        check(
-            "```python\na\n```\n```python",
-            Some(""),
-            Rule::TaggedFenceUnfinished,
-        );
+        check("```python\na\n```\n```python", Some(""), Rule::TaggedFenceUnfinished);
     }
 
     #[test]
     fn a_shorter_or_different_fence_does_not_close() {
-        check(
-            "````python\n```\na\n```\n````\n",
-            Some("```\na\n```\n"),
-            Rule::TaggedFence,
-        );
+        check("````python\n```\na\n```\n````\n", Some("```\na\n```\n"), Rule::TaggedFence);
         check("```python\n~~~\n```\n", Some("~~~\n"), Rule::TaggedFence);
-        check(
-            "```python\ns = '```'\n```\n",
-            Some("s = '```'\n"),
-            Rule::TaggedFence,
-        );
+        check("```python\ns = '```'\n```\n", Some("s = '```'\n"), Rule::TaggedFence);
     }
 
     #[test]
@@ -289,11 +226,7 @@ mod tests {
             Some("b\n"),
             Rule::TaggedFence,
         );
-        check(
-            "<think>\n```python\na\n```\n",
-            None,
-            Rule::UnfinishedReasoning,
-        );
+        check("<think>\n```python\na\n```\n", None, Rule::UnfinishedReasoning);
     }
 
     #[test]

@@ -33,9 +33,7 @@ pub fn classes(source: &str) -> Classes {
             {
                 current = Some(name);
                 first = first.or(current);
-                let modifiers = (2..5)
-                    .map_while(before)
-                    .take_while(|word| is_modifier(word));
+                let modifiers = (2..5).map_while(before).take_while(|word| is_modifier(word));
                 if modifiers.into_iter().any(|word| word == "public") {
                     public = public.or(current);
                 }
@@ -50,16 +48,9 @@ pub fn classes(source: &str) -> Classes {
             _ => {}
         }
     }
-    let file = public
-        .or(with_main)
-        .or(first)
-        .filter(short)
-        .unwrap_or("Main");
+    let file = public.or(with_main).or(first).filter(short).unwrap_or("Main");
     let with_main = with_main.filter(short);
-    Classes {
-        file: file.to_owned(),
-        main: with_main.unwrap_or(file).to_owned(),
-    }
+    Classes { file: file.to_owned(), main: with_main.unwrap_or(file).to_owned() }
 }
 
 fn is_identifier(word: &str) -> bool {
@@ -71,10 +62,7 @@ fn short(name: &&str) -> bool {
 }
 
 fn is_modifier(word: &str) -> bool {
-    matches!(
-        word,
-        "public" | "final" | "abstract" | "static" | "strictfp" | "sealed"
-    )
+    matches!(word, "public" | "final" | "abstract" | "static" | "strictfp" | "sealed")
 }
 
 /// Identifiers and single other characters, without comments and literals.
@@ -91,9 +79,8 @@ fn words(source: &str) -> Vec<&str> {
         } else if first == '"' || first == '\'' {
             literal_length(rest, first)
         } else if first.is_ascii_alphabetic() || first == '_' {
-            let length = rest
-                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .unwrap_or(rest.len());
+            let length =
+                rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
             words.push(&rest[..length]);
             length
         } else {
@@ -130,55 +117,23 @@ mod tests {
 
     fn check(source: &str, file: &str, main: &str) {
         let found = classes(source);
-        assert_eq!(
-            (found.file.as_str(), found.main.as_str()),
-            (file, main),
-            "{source}"
-        );
+        assert_eq!((found.file.as_str(), found.main.as_str()), (file, main), "{source}");
     }
 
     #[test]
     fn the_public_class_names_the_file_and_main_is_found() {
-        check(
-            "public class A { public static void main(String[] a) {} }",
-            "A",
-            "A",
-        );
-        check(
-            "class B {} class A { static void main(String[] a) {} }",
-            "A",
-            "A",
-        );
-        check(
-            "class B { void main () {} } public final class A {}",
-            "A",
-            "B",
-        );
-        check(
-            "public class A { static class Main { void main() {} } }",
-            "A",
-            "A",
-        );
+        check("public class A { public static void main(String[] a) {} }", "A", "A");
+        check("class B {} class A { static void main(String[] a) {} }", "A", "A");
+        check("class B { void main () {} } public final class A {}", "A", "B");
+        check("public class A { static class Main { void main() {} } }", "A", "A");
         check("import x.*; class Problem { int f; ", "Problem", "Problem");
     }
 
     #[test]
     fn comments_and_literals_are_no_code() {
-        check(
-            "// public class X\n/* class Y { */ class A { String s = \"class Z {\"; }",
-            "A",
-            "A",
-        );
-        check(
-            "class A { char c = '{'; char d = '\\''; } class B { void main() {} }",
-            "B",
-            "B",
-        );
-        check(
-            "class A { String s = \"\"\"\n class Z { \" \"\"\"; void main() {} }",
-            "A",
-            "A",
-        );
+        check("// public class X\n/* class Y { */ class A { String s = \"class Z {\"; }", "A", "A");
+        check("class A { char c = '{'; char d = '\\''; } class B { void main() {} }", "B", "B");
+        check("class A { String s = \"\"\"\n class Z { \" \"\"\"; void main() {} }", "A", "A");
     }
 
     #[test]

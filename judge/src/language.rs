@@ -161,11 +161,7 @@ impl Languages {
             .into_iter()
             .map(|row| {
                 let language = resolve_row(&row, &has_executable).map(Arc::new);
-                Entry {
-                    row,
-                    language,
-                    version: None,
-                }
+                Entry { row, language, version: None }
             })
             .collect();
         Ok(Self { entries })
@@ -178,25 +174,16 @@ impl Languages {
     pub fn find(&self, name: &str) -> Result<Arc<Language>, LanguageError> {
         let lower = name.to_lowercase();
         let named = |row: &Row| row.name == lower || row.aliases.contains(&lower);
-        let entry = self
-            .entries
-            .iter()
-            .find(|entry| named(&entry.row))
-            .ok_or_else(|| LanguageError::Unknown {
+        let entry = self.entries.iter().find(|entry| named(&entry.row)).ok_or_else(|| {
+            LanguageError::Unknown {
                 name: name.chars().take(64).collect(),
-                known: self
-                    .entries
-                    .iter()
-                    .map(|entry| entry.row.name.clone())
-                    .collect(),
-            })?;
+                known: self.entries.iter().map(|entry| entry.row.name.clone()).collect(),
+            }
+        })?;
         entry
             .language
             .clone()
-            .map_err(|reason| LanguageError::Unavailable {
-                name: entry.row.name.clone(),
-                reason,
-            })
+            .map_err(|reason| LanguageError::Unavailable { name: entry.row.name.clone(), reason })
     }
 
     /// The language whose files have this extension.
@@ -215,18 +202,12 @@ impl Languages {
 
     /// The languages that can be used.
     pub fn available(&self) -> impl Iterator<Item = &Arc<Language>> {
-        self.entries
-            .iter()
-            .filter_map(|entry| entry.language.as_ref().ok())
+        self.entries.iter().filter_map(|entry| entry.language.as_ref().ok())
     }
 
     /// Notes what a toolchain says of its version.
     pub fn set_version(&mut self, name: &str, version: String) {
-        for entry in self
-            .entries
-            .iter_mut()
-            .filter(|entry| entry.row.name == name)
-        {
+        for entry in self.entries.iter_mut().filter(|entry| entry.row.name == name) {
             entry.version = Some(version.clone());
         }
     }
@@ -245,11 +226,7 @@ impl Entry {
             Ok(language) => language.assertions.is_some(),
             Err(_) => self.row.assertions.is_some(),
         };
-        let kinds = if assertions {
-            &["stdio", "assertions"][..]
-        } else {
-            &["stdio"][..]
-        };
+        let kinds = if assertions { &["stdio", "assertions"][..] } else { &["stdio"][..] };
         protocol::LanguageInfo {
             name: self.row.name.clone(),
             aliases: self.row.aliases.clone(),
@@ -320,9 +297,9 @@ fn locate(
 
 fn fill(argv: &[String], paths: &BTreeMap<String, String>) -> Vec<String> {
     let fill_one = |argument: &String| {
-        paths.iter().fold(argument.clone(), |text, (name, path)| {
-            text.replace(&format!("{{{name}}}"), path)
-        })
+        paths
+            .iter()
+            .fold(argument.clone(), |text, (name, path)| text.replace(&format!("{{{name}}}"), path))
     };
     argv.iter().map(fill_one).collect()
 }
@@ -351,10 +328,7 @@ mod tests {
             Languages::resolve(|path| path != "/usr/local/bin/rustc" && path != "/usr/bin/rustc")
                 .unwrap();
         let rust = languages.find("RS").unwrap();
-        assert_eq!(
-            rust.recipe.compile.as_ref().unwrap()[0],
-            "/opt/rust/bin/rustc"
-        );
+        assert_eq!(rust.recipe.compile.as_ref().unwrap()[0], "/opt/rust/bin/rustc");
     }
 
     #[test]
@@ -364,11 +338,7 @@ mod tests {
         let error = languages.find("c").unwrap_err();
         assert!(error.to_string().contains("/usr/bin/gcc"), "{error}");
         let described = languages.describe();
-        let c = described
-            .languages
-            .iter()
-            .find(|language| language.name == "c")
-            .unwrap();
+        let c = described.languages.iter().find(|language| language.name == "c").unwrap();
         assert!(!c.available && c.reason.is_some());
     }
 
@@ -395,9 +365,7 @@ mod tests {
             let recipes = std::iter::once(&language.recipe)
                 .chain(language.assertions.as_ref().map(|(_, recipe)| recipe));
             for argument in recipes.flat_map(|r| r.compile.iter().flatten().chain(&r.run)) {
-                let rest = known
-                    .iter()
-                    .fold(argument.clone(), |text, name| text.replace(name, ""));
+                let rest = known.iter().fold(argument.clone(), |text, name| text.replace(name, ""));
                 assert!(!rest.contains('{'), "{}: {argument}", language.name);
             }
         }

@@ -48,8 +48,7 @@ impl Judge {
         let language = submission.language.name.as_str();
         let span = tracing::info_span!("submission", id, index = submission.index, language);
         let judgement = self.judge_with_retries(submission).instrument(span).await;
-        self.metrics
-            .judged(judgement.as_ref().map(|judgement| judgement.verdict).ok());
+        self.metrics.judged(judgement.as_ref().map(|judgement| judgement.verdict).ok());
         Report {
             id: submission.id.clone(),
             index: submission.index,
@@ -117,20 +116,13 @@ impl Judge {
         }
         let (tests, flags) = self.run_tests(plan, &files, &mut budget).await?;
         let verdict = grade::overall(tests.iter().flatten().map(|test| test.verdict));
-        Ok(Judgement {
-            verdict,
-            tests,
-            compile,
-            flags,
-        })
+        Ok(Judgement { verdict, tests, compile, flags })
     }
 
     async fn compile(&self, stage: &CompileStage) -> Result<Compiled, Error> {
         let timer = self.metrics.stage(Stage::Compile);
         let span = tracing::info_span!("stage", stage = "compile");
-        let compiled = compile::compile(self.slots(), stage)
-            .instrument(span)
-            .await?;
+        let compiled = compile::compile(self.slots(), stage).instrument(span).await?;
         timer.observe_duration();
         Ok(compiled)
     }
@@ -179,16 +171,10 @@ impl Judge {
                 Err(_) => return Ok(RunReport { ran: None, compile }),
             }
         }
-        let outcome = Runner::new(self.slots(), &files)
-            .await?
-            .run(&plan.spec)
-            .await?;
+        let outcome = Runner::new(self.slots(), &files).await?.run(&plan.spec).await?;
         let stdout = budget.take(&outcome.stdout);
         let stderr = budget.take(&outcome.stderr);
-        Ok(RunReport {
-            ran: Some((outcome.termination, outcome.usage, stdout, stderr)),
-            compile,
-        })
+        Ok(RunReport { ran: Some((outcome.termination, outcome.usage, stdout, stderr)), compile })
     }
 
     /// Logs a failure of ours, counts it, and words it for the client.
@@ -202,19 +188,15 @@ impl Judge {
 
 /// Which failure an error of the sandbox is, and whether another slot may do better.
 fn failure(error: &Error) -> JudgeFailure {
-    let infrastructure = |retry, message| JudgeFailure {
-        class: FailureKind::Infrastructure,
-        retry,
-        message,
-    };
+    let infrastructure =
+        |retry, message| JudgeFailure { class: FailureKind::Infrastructure, retry, message };
     match error {
         Error::Slot { .. } | Error::Launch { .. } | Error::Io { .. } => {
             infrastructure(Retry::Now, "a slot failed; the submission was not judged")
         }
-        Error::Build { .. } | Error::Cgroup { .. } => infrastructure(
-            Retry::Later,
-            "a slot could not be made; the submission was not judged",
-        ),
+        Error::Build { .. } | Error::Cgroup { .. } => {
+            infrastructure(Retry::Later, "a slot could not be made; the submission was not judged")
+        }
         Error::EntryMissing | Error::Unfit { .. } => {
             infrastructure(Retry::Never, "this host cannot run programs in isolation")
         }
@@ -253,19 +235,11 @@ fn no_code() -> Judgement {
 }
 
 fn not_compiled(compile: Option<CompileReport>) -> Judgement {
-    Judgement {
-        verdict: Verdict::CompileError,
-        tests: Vec::new(),
-        compile,
-        flags: Vec::new(),
-    }
+    Judgement { verdict: Verdict::CompileError, tests: Vec::new(), compile, flags: Vec::new() }
 }
 
 fn secrets() -> Result<Secrets, Error> {
-    Ok(Secrets {
-        proof: secret()?,
-        entry: secret()?,
-    })
+    Ok(Secrets { proof: secret()?, entry: secret()? })
 }
 
 fn secret() -> Result<Secret, Error> {
@@ -291,21 +265,14 @@ mod tests {
         Outcome {
             termination: Termination::Exited { code },
             usage: Usage::default(),
-            stdout: Captured {
-                bytes: Bytes::from_static(stdout.as_bytes()),
-                truncated: false,
-            },
+            stdout: Captured { bytes: Bytes::from_static(stdout.as_bytes()), truncated: false },
             stderr: Captured::default(),
             files: vec![Collected::File(Bytes::from_static(b"program"))],
         }
     }
 
     fn slot_failed() -> Error {
-        Error::Slot {
-            slot: 0,
-            step: "run",
-            reason: "it is gone".into(),
-        }
+        Error::Slot { slot: 0, step: "run", reason: "it is gone".into() }
     }
 
     async fn judge(
@@ -331,10 +298,7 @@ mod tests {
     async fn all_tests_share_one_lease_and_all_must_be_accepted() {
         let script = vec![Ok(exited(0, "1")), Ok(exited(0, "2"))];
         let (result, leases) = judge(&two_tests("python", ""), script).await;
-        assert_eq!(
-            (result.verdict, leases),
-            (Some(protocol::Verdict::Accepted), 1)
-        );
+        assert_eq!((result.verdict, leases), (Some(protocol::Verdict::Accepted), 1));
         let script = vec![Ok(exited(0, "1")), Ok(exited(0, "3"))];
         let (result, _) = judge(&two_tests("python", ""), script).await;
         assert_eq!(result.verdict, Some(protocol::Verdict::WrongAnswer));
@@ -357,49 +321,27 @@ mod tests {
     async fn a_program_is_compiled_once() {
         let script = vec![Ok(exited(0, "")), Ok(exited(0, "1")), Ok(exited(0, "2"))];
         let (result, leases) = judge(&two_tests("c", ""), script).await;
-        assert_eq!(
-            (result.verdict, leases),
-            (Some(protocol::Verdict::Accepted), 2)
-        );
+        assert_eq!((result.verdict, leases), (Some(protocol::Verdict::Accepted), 2));
         assert!(result.compile.unwrap().ok);
     }
 
     #[tokio::test]
     async fn a_program_that_does_not_compile_is_not_run() {
         let (result, leases) = judge(&two_tests("c", ""), vec![Ok(exited(1, ""))]).await;
-        assert_eq!(
-            (result.verdict, leases),
-            (Some(protocol::Verdict::CompileError), 1)
-        );
+        assert_eq!((result.verdict, leases), (Some(protocol::Verdict::CompileError), 1));
         assert_eq!((result.reward, result.valid), (Some(0.0), true));
-        assert!(
-            result
-                .compile
-                .unwrap()
-                .message
-                .unwrap()
-                .contains("exit code 1")
-        );
+        assert!(result.compile.unwrap().message.unwrap().contains("exit code 1"));
     }
 
     #[tokio::test]
     async fn a_failed_slot_is_tried_again_once_and_is_never_a_verdict() {
         let script = vec![Err(slot_failed()), Ok(exited(0, "1")), Ok(exited(0, "2"))];
         let (result, leases) = judge(&two_tests("python", ""), script).await;
-        assert_eq!(
-            (result.verdict, leases),
-            (Some(protocol::Verdict::Accepted), 2)
-        );
+        assert_eq!((result.verdict, leases), (Some(protocol::Verdict::Accepted), 2));
         let script = vec![Err(slot_failed()), Err(slot_failed())];
         let (result, leases) = judge(&two_tests("python", ""), script).await;
-        assert_eq!(
-            (result.reward, result.valid, result.verdict),
-            (None, false, None)
-        );
-        assert_eq!(
-            result.failure.unwrap().class,
-            protocol::FailureClass::Infrastructure
-        );
+        assert_eq!((result.reward, result.valid, result.verdict), (None, false, None));
+        assert_eq!(result.failure.unwrap().class, protocol::FailureClass::Infrastructure);
         assert_eq!(leases, 2);
     }
 
@@ -407,10 +349,7 @@ mod tests {
     async fn a_closed_pool_is_not_tried_again() {
         let (result, leases) = judge(&two_tests("python", ""), vec![Err(Error::Closed)]).await;
         let failure = result.failure.unwrap();
-        assert_eq!(
-            (failure.class, failure.retryable),
-            (protocol::FailureClass::Shutdown, true)
-        );
+        assert_eq!((failure.class, failure.retryable), (protocol::FailureClass::Shutdown, true));
         assert_eq!(leases, 1);
     }
 
@@ -420,10 +359,7 @@ mod tests {
             {"kind":"assertions","code":"assert False"}}"#;
         let (result, _) = judge(json, vec![Ok(exited(0, "anything"))]).await;
         assert_eq!(result.verdict, Some(protocol::Verdict::WrongAnswer));
-        assert_eq!(
-            (result.reward, result.flags),
-            (Some(0.0), vec!["incomplete".to_owned()])
-        );
+        assert_eq!((result.reward, result.flags), (Some(0.0), vec!["incomplete".to_owned()]));
     }
 
     #[tokio::test]

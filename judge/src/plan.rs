@@ -68,38 +68,29 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
         return Ok(None);
     };
     let language = &submission.language;
-    let names = Names::of(language, &source, submission.limits);
+    let names = match &submission.problem {
+        Problem::Stdio { .. } => Names::of(language, &source, submission.limits),
+        // The class that has `main` may begin in the source and end in the assertions.
+        Problem::Assertions { code } => {
+            Names::of(language, &[&source, code.as_bytes()].concat(), submission.limits)
+        }
+    };
     let source_name = names.fill(&language.source);
     let program = match (&submission.problem, &language.assertions) {
         (Problem::Assertions { code }, Some((driver, recipe))) => {
-            let parts = Parts {
-                source: &source,
-                source_name: &source_name,
-                assertions: code,
-            };
+            let parts = Parts { source: &source, source_name: &source_name, assertions: code };
             let assembly = assertion::assemble(*driver, parts, secrets);
             let check = Check::Proof(secrets.proof.clone());
-            Program {
-                recipe,
-                files: assembly.files,
-                runs: vec![(assembly.stdin, check)],
-            }
+            Program { recipe, files: assembly.files, runs: vec![(assembly.stdin, check)] }
         }
         (Problem::Assertions { .. }, None) => return Ok(None),
         (Problem::Stdio { tests, checker }, _) => {
             let run = |test: &crate::problem::TestCase| {
-                let check = Check::Output {
-                    checker: *checker,
-                    answer: test.answer.clone(),
-                };
+                let check = Check::Output { checker: *checker, answer: test.answer.clone() };
                 (test.stdin.clone(), check)
             };
             let files = vec![(source_name, source)];
-            Program {
-                recipe: &language.recipe,
-                files,
-                runs: tests.iter().map(run).collect(),
-            }
+            Program { recipe: &language.recipe, files, runs: tests.iter().map(run).collect() }
         }
     };
     let (compile, box_files) = place(language, program.recipe, &program.files, &names)?;
@@ -107,22 +98,11 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     let tests = program
         .runs
         .into_iter()
-        .map(|(stdin, check)| {
-            Ok(TestStage {
-                spec: base.clone().stdin(stdin)?,
-                check,
-            })
-        })
+        .map(|(stdin, check)| Ok(TestStage { spec: base.clone().stdin(stdin)?, check }))
         .collect::<Result<_, SpecError>>()?;
     let after_failure = submission.after_failure;
     let patterns = language.patterns.clone();
-    Ok(Some(Plan {
-        compile,
-        box_files,
-        tests,
-        after_failure,
-        patterns,
-    }))
+    Ok(Some(Plan { compile, box_files, tests, after_failure, patterns }))
 }
 
 /// Plans a program that is run without judging.
@@ -139,11 +119,7 @@ pub fn plan_run(run: &ValidRun) -> Result<RunPlan, SpecError> {
         .stdin(run.stdin.clone())?
         .files(run_files)?
         .limits(run.limits)?;
-    Ok(RunPlan {
-        compile,
-        box_files,
-        spec,
-    })
+    Ok(RunPlan { compile, box_files, spec })
 }
 
 struct Program<'a> {
@@ -165,10 +141,7 @@ impl Names {
         } else {
             java::classes("")
         };
-        Self {
-            heap_mib: heap_mib(limits).to_string(),
-            classes,
-        }
+        Self { heap_mib: heap_mib(limits).to_string(), classes }
     }
 
     fn fill(&self, argument: &str) -> String {
@@ -202,10 +175,9 @@ fn place(
         .iter()
         .map(|name| RelativePath::new(name.as_str()))
         .collect::<Result<Vec<_>, _>>()?;
-    let collect = artifacts.iter().map(|path| CollectFile {
-        path: path.clone(),
-        bytes_max: ARTIFACT_BYTES_MAX,
-    });
+    let collect = artifacts
+        .iter()
+        .map(|path| CollectFile { path: path.clone(), bytes_max: ARTIFACT_BYTES_MAX });
     let spec = RunSpec::new(argv.iter().map(|argument| names.fill(argument)))?
         .env(environment(language))?
         .files(files)?
@@ -220,11 +192,7 @@ fn run_spec(
     names: &Names,
     args: &[String],
 ) -> Result<RunSpec, SpecError> {
-    let argv = recipe
-        .run
-        .iter()
-        .map(|argument| names.fill(argument))
-        .chain(args.iter().cloned());
+    let argv = recipe.run.iter().map(|argument| names.fill(argument)).chain(args.iter().cloned());
     RunSpec::new(argv)?.env(environment(language))
 }
 
@@ -236,20 +204,13 @@ fn environment(language: &Language) -> Vec<String> {
         "LANG=C.UTF-8",
         "TMPDIR=/tmp",
     ];
-    base.iter()
-        .map(|entry| (*entry).to_owned())
-        .chain(language.environment.clone())
-        .collect()
+    base.iter().map(|entry| (*entry).to_owned()).chain(language.environment.clone()).collect()
 }
 
 fn input_files(files: &[(String, Bytes)]) -> Result<Vec<InputFile>, SpecError> {
     let input = |(path, content): &(String, Bytes)| {
         let path = RelativePath::new(path.as_str())?;
-        Ok(InputFile {
-            path,
-            content: content.clone(),
-            mode: FileMode::Plain,
-        })
+        Ok(InputFile { path, content: content.clone(), mode: FileMode::Plain })
     };
     files.iter().map(input).collect()
 }
@@ -265,13 +226,8 @@ pub(crate) mod tests {
 
     pub(crate) fn valid(json: &str) -> ValidSubmission {
         let languages = Languages::resolve(|_| true).unwrap();
-        let rules = Rules {
-            languages: &languages,
-            limits_max: &PROGRAM_LIMITS_MAX,
-        };
-        rules
-            .submission(serde_json::from_str(json).unwrap(), 0)
-            .unwrap()
+        let rules = Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX };
+        rules.submission(serde_json::from_str(json).unwrap(), 0).unwrap()
     }
 
     fn plan_of(json: &str) -> Option<Plan> {
@@ -339,10 +295,7 @@ pub(crate) mod tests {
     #[test]
     fn a_runtime_is_left_memory_of_its_own() {
         let heap = |mib| {
-            heap_mib(Limits {
-                memory: sandbox::limits::Bytes::mib(mib),
-                ..Limits::default()
-            })
+            heap_mib(Limits { memory: sandbox::limits::Bytes::mib(mib), ..Limits::default() })
         };
         assert_eq!([heap(4), heap(256), heap(512), heap(1)], [2, 128, 384, 1]);
     }

@@ -124,10 +124,7 @@ impl HeadBudget {
         self.0 -= length;
         // A copy, so that the reply does not hold the whole of a large output in memory.
         let bytes = Bytes::copy_from_slice(&captured.bytes[..length]);
-        Head {
-            bytes,
-            truncated: captured.truncated || length < captured.bytes.len(),
-        }
+        Head { bytes, truncated: captured.truncated || length < captured.bytes.len() }
     }
 }
 
@@ -145,10 +142,7 @@ impl Head {
 impl TestReport {
     /// What is kept of a graded outcome.
     pub fn new(outcome: &Outcome, grade: Grade, budget: &mut HeadBudget) -> Self {
-        let stdout = Captured {
-            bytes: grade.stdout,
-            truncated: outcome.stdout.truncated,
-        };
+        let stdout = Captured { bytes: grade.stdout, truncated: outcome.stdout.truncated };
         Self {
             verdict: grade.verdict,
             termination: outcome.termination,
@@ -229,26 +223,19 @@ impl Report {
             compile: None,
             failure: None,
             flags: Vec::new(),
-            extraction: self.extraction.map(|rule| protocol::Extraction {
-                rule: rule.name().to_owned(),
-            }),
+            extraction: self
+                .extraction
+                .map(|rule| protocol::Extraction { rule: rule.name().to_owned() }),
         };
         match &self.judgement {
-            Err(failure) => SubmissionResult {
-                failure: Some(failure.to_wire()),
-                ..empty
-            },
+            Err(failure) => SubmissionResult { failure: Some(failure.to_wire()), ..empty },
             Ok(judgement) => SubmissionResult {
                 reward: Some(reward::reward(judgement.verdict)),
                 valid: true,
                 verdict: Some(judgement.verdict.into()),
                 tests: judgement.tests.iter().map(test_to_wire).collect(),
                 compile: judgement.compile.as_ref().map(CompileReport::to_wire),
-                flags: judgement
-                    .flags
-                    .iter()
-                    .map(|flag| flag.name().to_owned())
-                    .collect(),
+                flags: judgement.flags.iter().map(|flag| flag.name().to_owned()).collect(),
                 ..empty
             },
         }
@@ -256,10 +243,7 @@ impl Report {
 }
 
 fn test_to_wire(test: &Option<TestReport>) -> TestResult {
-    let skipped = || TestResult {
-        skipped: true,
-        ..TestResult::default()
-    };
+    let skipped = || TestResult { skipped: true, ..TestResult::default() };
     test.as_ref().map_or_else(skipped, TestReport::to_wire)
 }
 
@@ -274,10 +258,7 @@ impl RunReport {
             }
             None => (None, Usage::default(), Head::default(), Head::default()),
         };
-        let compile = report
-            .as_ref()
-            .ok()
-            .and_then(|report| report.compile.as_ref());
+        let compile = report.as_ref().ok().and_then(|report| report.compile.as_ref());
         RunResponse {
             termination: termination.map(termination_to_wire),
             cpu_time_ms: milliseconds(usage.cpu_time),
@@ -303,11 +284,7 @@ impl JudgeFailure {
             Retry::Now | Retry::Later => true,
             Retry::Never => false,
         };
-        protocol::Failure {
-            class,
-            retryable,
-            message: self.message.to_owned(),
-        }
+        protocol::Failure { class, retryable, message: self.message.to_owned() }
     }
 }
 
@@ -348,10 +325,7 @@ mod tests {
     use super::*;
 
     fn captured(bytes: usize) -> Captured {
-        Captured {
-            bytes: Bytes::from(vec![b'a'; bytes]),
-            truncated: false,
-        }
+        Captured { bytes: Bytes::from(vec![b'a'; bytes]), truncated: false }
     }
 
     #[test]
@@ -376,10 +350,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_replaced_and_a_cut_character_is_left_out() {
-        let head = |bytes: &'static [u8], truncated| Head {
-            bytes: Bytes::from_static(bytes),
-            truncated,
-        };
+        let head =
+            |bytes: &'static [u8], truncated| Head { bytes: Bytes::from_static(bytes), truncated };
         assert_eq!(head(b"a\xffb", false).text(), "a\u{fffd}b");
         assert_eq!(head(b"a\xc3", true).text(), "a");
         assert_eq!(head(b"a\xc3", false).text(), "a\u{fffd}");
@@ -392,12 +364,7 @@ mod tests {
             retry: Retry::Now,
             message: "a slot failed",
         };
-        let report = Report {
-            id: None,
-            index: 0,
-            extraction: None,
-            judgement: Err(failure),
-        };
+        let report = Report { id: None, index: 0, extraction: None, judgement: Err(failure) };
         let wire = report.to_wire();
         assert_eq!((wire.reward, wire.valid, wire.verdict), (None, false, None));
         assert!(wire.failure.unwrap().retryable);

@@ -74,11 +74,7 @@ pub(crate) mod scripted {
         }
 
         fn status(&self) -> PoolStatus {
-            PoolStatus {
-                slots: 2,
-                leased: 0,
-                rebuilt: 0,
-            }
+            PoolStatus { slots: 2, leased: 0, building: 0, rebuilt: 0 }
         }
     }
 

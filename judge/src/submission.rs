@@ -51,10 +51,9 @@ impl Code {
     pub fn source(&self) -> Option<Bytes> {
         match self {
             Self::Source(source) => Some(source.clone()),
-            Self::Completion(extraction) => extraction
-                .source
-                .as_ref()
-                .map(|source| Bytes::copy_from_slice(source.as_bytes())),
+            Self::Completion(extraction) => {
+                extraction.source.as_ref().map(|source| Bytes::copy_from_slice(source.as_bytes()))
+            }
         }
     }
 }
@@ -170,11 +169,7 @@ impl Rules<'_> {
             (None, Some(completion)) => {
                 at_most("completion", completion.len(), limits::SOURCE_BYTES_MAX)?;
                 let extraction = extract::extract(&completion, &language.fences);
-                if extraction
-                    .source
-                    .as_ref()
-                    .is_some_and(|source| source.contains('\0'))
-                {
+                if extraction.source.as_ref().is_some_and(|source| source.contains('\0')) {
                     return Err(SubmissionError::Nul { what: "completion" });
                 }
                 Code::Completion(extraction)
@@ -184,25 +179,12 @@ impl Rules<'_> {
         };
         let problem = inline::read(wire.problem)?;
         if matches!(problem, Problem::Assertions { .. }) && language.assertions.is_none() {
-            return Err(SubmissionError::NoAssertions {
-                language: language.name.clone(),
-            });
+            return Err(SubmissionError::NoAssertions { language: language.name.clone() });
         }
         let limits = self.limits(&wire.limits, &language)?;
-        let after_failure = if wire.stop_early {
-            AfterFailure::Stop
-        } else {
-            AfterFailure::Continue
-        };
-        Ok(ValidSubmission {
-            id: wire.id,
-            index,
-            language,
-            code,
-            problem,
-            limits,
-            after_failure,
-        })
+        let after_failure =
+            if wire.stop_early { AfterFailure::Stop } else { AfterFailure::Continue };
+        Ok(ValidSubmission { id: wire.id, index, language, code, problem, limits, after_failure })
     }
 
     /// Checks a program to run without judging.
@@ -215,11 +197,7 @@ impl Rules<'_> {
         at_most("args", wire.args.len(), limits::ARGUMENTS_MAX)?;
         at_most("files", wire.files.len(), limits::RUN_FILES_MAX)?;
         for argument in &wire.args {
-            at_most(
-                "args",
-                argument.len(),
-                sandbox::limits::ARGUMENT_BYTES_MAX - 1,
-            )?;
+            at_most("args", argument.len(), sandbox::limits::ARGUMENT_BYTES_MAX - 1)?;
             if argument.contains('\0') {
                 return Err(SubmissionError::Nul { what: "args" });
             }
@@ -227,17 +205,11 @@ impl Rules<'_> {
         let bytes = wire.args.iter().map(String::len).sum();
         at_most("args", bytes, sandbox::limits::ARGUMENTS_BYTES_MAX / 2)?;
         for path in wire.files.keys() {
-            sandbox::spec::RelativePath::new(path.as_str()).map_err(|error| {
-                SubmissionError::Path {
-                    reason: error.to_string(),
-                }
-            })?;
+            sandbox::spec::RelativePath::new(path.as_str())
+                .map_err(|error| SubmissionError::Path { reason: error.to_string() })?;
         }
         let limits = self.limits(&wire.limits, &language)?;
-        let files = wire
-            .files
-            .into_iter()
-            .map(|(path, text)| (path, Bytes::from(text)));
+        let files = wire.files.into_iter().map(|(path, text)| (path, Bytes::from(text)));
         Ok(ValidRun {
             language,
             source,
@@ -262,9 +234,7 @@ impl Rules<'_> {
 /// The wall time of a program whose cpu time alone was given: a guard against waiting, wide enough
 /// that a busy machine does not turn it into a verdict.
 fn wall_time_for(cpu_time: Duration) -> Duration {
-    cpu_time
-        .saturating_mul(3)
-        .saturating_add(Duration::from_secs(5))
+    cpu_time.saturating_mul(3).saturating_add(Duration::from_secs(5))
 }
 
 /// `limits`, with those that `wire` gives in their place.
@@ -275,12 +245,8 @@ pub fn apply(limits: &Limits, wire: &WireLimits) -> Limits {
         value.map_or(default, |value| u32::try_from(value).unwrap_or(u32::MAX))
     };
     Limits {
-        cpu_time: wire
-            .cpu_time_ms
-            .map_or(limits.cpu_time, Duration::from_millis),
-        wall_time: wire
-            .wall_time_ms
-            .map_or(limits.wall_time, Duration::from_millis),
+        cpu_time: wire.cpu_time_ms.map_or(limits.cpu_time, Duration::from_millis),
+        wall_time: wire.wall_time_ms.map_or(limits.wall_time, Duration::from_millis),
         memory: wire.memory_bytes.map_or(limits.memory, Bytes),
         pids: narrow(wire.pids, limits.pids),
         output: wire.output_bytes.map_or(limits.output, Bytes),
@@ -311,47 +277,22 @@ pub fn check_limits(wire: &WireLimits, max: &Limits) -> Result<(), SubmissionErr
     let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (low, high) = (&LIMITS_MIN, max);
     let rows = [
-        (
-            "cpu_time_ms",
-            wire.cpu_time_ms,
-            milliseconds(low.cpu_time),
-            milliseconds(high.cpu_time),
-        ),
+        ("cpu_time_ms", wire.cpu_time_ms, milliseconds(low.cpu_time), milliseconds(high.cpu_time)),
         (
             "wall_time_ms",
             wire.wall_time_ms,
             milliseconds(low.wall_time),
             milliseconds(high.wall_time),
         ),
-        (
-            "memory_bytes",
-            wire.memory_bytes,
-            low.memory.0,
-            high.memory.0,
-        ),
+        ("memory_bytes", wire.memory_bytes, low.memory.0, high.memory.0),
         ("pids", wire.pids, u64::from(low.pids), u64::from(high.pids)),
-        (
-            "output_bytes",
-            wire.output_bytes,
-            low.output.0,
-            high.output.0,
-        ),
+        ("output_bytes", wire.output_bytes, low.output.0, high.output.0),
         ("disk_bytes", wire.disk_bytes, low.disk.0, high.disk.0),
-        (
-            "open_files",
-            wire.open_files,
-            u64::from(low.open_files),
-            u64::from(high.open_files),
-        ),
+        ("open_files", wire.open_files, u64::from(low.open_files), u64::from(high.open_files)),
     ];
     for (name, value, min, max) in rows {
         if let Some(value) = value.filter(|value| !(min..=max).contains(value)) {
-            return Err(SubmissionError::Limit {
-                name,
-                value,
-                min,
-                max,
-            });
+            return Err(SubmissionError::Limit { name, value, min, max });
         }
     }
     Ok(())
@@ -359,19 +300,11 @@ pub fn check_limits(wire: &WireLimits, max: &Limits) -> Result<(), SubmissionErr
 
 fn checked_source(what: &'static str, source: String) -> Result<Bytes, SubmissionError> {
     at_most(what, source.len(), limits::SOURCE_BYTES_MAX)?;
-    if source.contains('\0') {
-        Err(SubmissionError::Nul { what })
-    } else {
-        Ok(source.into())
-    }
+    if source.contains('\0') { Err(SubmissionError::Nul { what }) } else { Ok(source.into()) }
 }
 
 fn at_most(what: &'static str, value: usize, max: usize) -> Result<(), SubmissionError> {
-    if value > max {
-        Err(SubmissionError::TooLarge { what, value, max })
-    } else {
-        Ok(())
-    }
+    if value > max { Err(SubmissionError::TooLarge { what, value, max }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -380,17 +313,12 @@ mod tests {
 
     fn check(json: &str) -> Result<ValidSubmission, SubmissionError> {
         let languages = Languages::resolve(|path| !path.contains("rustc")).unwrap();
-        let rules = Rules {
-            languages: &languages,
-            limits_max: &limits::PROGRAM_LIMITS_MAX,
-        };
+        let rules = Rules { languages: &languages, limits_max: &limits::PROGRAM_LIMITS_MAX };
         rules.submission(serde_json::from_str(json).unwrap(), 0)
     }
 
     fn with(fields: &str) -> Result<ValidSubmission, SubmissionError> {
-        check(&format!(
-            r#"{{"problem":{{"kind":"stdio","tests":[{{"stdout":"1"}}]}},{fields}}}"#
-        ))
+        check(&format!(r#"{{"problem":{{"kind":"stdio","tests":[{{"stdout":"1"}}]}},{fields}}}"#))
     }
 
     #[test]
@@ -412,10 +340,7 @@ mod tests {
         let nul = with(r#""language":"python","source":"x\u0000""#);
         assert_eq!(nul.unwrap_err(), SubmissionError::Nul { what: "source" });
         let nul = with(r#""language":"python","completion":"```\nx\u0000\n```""#);
-        assert_eq!(
-            nul.unwrap_err(),
-            SubmissionError::Nul { what: "completion" }
-        );
+        assert_eq!(nul.unwrap_err(), SubmissionError::Nul { what: "completion" });
     }
 
     #[test]
@@ -429,11 +354,7 @@ mod tests {
         assert_eq!(memory(max).unwrap().limits.memory.0, max);
         assert_eq!(
             memory(max + 1).unwrap_err().to_string(),
-            format!(
-                "limits.memory_bytes is {}, allowed is {} to {max}",
-                max + 1,
-                4 << 20
-            )
+            format!("limits.memory_bytes is {}, allowed is {} to {max}", max + 1, 4 << 20)
         );
         assert!(memory(LIMITS_MIN.memory.0).is_ok());
         assert!(memory(LIMITS_MIN.memory.0 - 1).is_err());
@@ -443,17 +364,10 @@ mod tests {
     #[test]
     fn wall_time_follows_cpu_time_where_it_is_left_out() {
         let limits = |json: &str| {
-            with(&format!(
-                r#""language":"python","source":"x","limits":{json}"#
-            ))
-            .unwrap()
-            .limits
+            with(&format!(r#""language":"python","source":"x","limits":{json}"#)).unwrap().limits
         };
         assert_eq!(limits("{}").wall_time, Limits::default().wall_time);
-        assert_eq!(
-            limits(r#"{"cpu_time_ms":10000}"#).wall_time,
-            Duration::from_secs(35)
-        );
+        assert_eq!(limits(r#"{"cpu_time_ms":10000}"#).wall_time, Duration::from_secs(35));
         let both = limits(r#"{"cpu_time_ms":10000,"wall_time_ms":7}"#);
         assert_eq!(both.wall_time, Duration::from_millis(7));
     }
@@ -471,9 +385,6 @@ mod tests {
     #[test]
     fn assertions_are_refused_where_they_cannot_be_proven() {
         let json = r#"{"language":"bash","source":"x","problem":{"kind":"assertions","code":"x"}}"#;
-        assert!(matches!(
-            check(json),
-            Err(SubmissionError::NoAssertions { .. })
-        ));
+        assert!(matches!(check(json), Err(SubmissionError::NoAssertions { .. })));
     }
 }

@@ -11,9 +11,8 @@ use crate::config::{LogConfig, LogFormat};
 use crate::grade::Verdict;
 
 /// Buckets of durations, from a warm start to a slow compiler.
-const SECONDS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
-];
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// A part of the flow that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +50,7 @@ pub struct Metrics {
     refused: IntCounter,
     slots: IntGauge,
     slots_leased: IntGauge,
+    slots_building: IntGauge,
     slots_rebuilt: IntGauge,
     queue: IntGauge,
 }
@@ -62,10 +62,7 @@ impl Metrics {
     /// Two metrics have the same name; a test holds that they have not.
     pub fn new() -> Result<Self, prometheus::Error> {
         let seconds = |name: &str, help: &str, labels: &[&str]| {
-            HistogramVec::new(
-                HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
-                labels,
-            )
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)
         };
         let counters = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels)
@@ -82,11 +79,7 @@ impl Metrics {
                 "Time from a request's head to its reply's head",
                 &["endpoint", "status"],
             )?,
-            verdicts: counters(
-                "assay_verdicts_total",
-                "Submissions by verdict",
-                &["verdict"],
-            )?,
+            verdicts: counters("assay_verdicts_total", "Submissions by verdict", &["verdict"])?,
             failures: counters("assay_failures_total", "Failures of the judge", &["kind"])?,
             retries: IntCounter::new("assay_retries_total", "Submissions tried again")?,
             refused: IntCounter::new(
@@ -95,6 +88,7 @@ impl Metrics {
             )?,
             slots: IntGauge::new("assay_slots", "Slots of the pool")?,
             slots_leased: IntGauge::new("assay_slots_leased", "Slots in use")?,
+            slots_building: IntGauge::new("assay_slots_building", "Slots being built anew")?,
             slots_rebuilt: IntGauge::new("assay_slots_rebuilt", "Slots built again since start")?,
             queue: IntGauge::new(
                 "assay_queue_submissions",
@@ -115,6 +109,7 @@ impl Metrics {
         registry.register(Box::new(self.refused.clone()))?;
         registry.register(Box::new(self.slots.clone()))?;
         registry.register(Box::new(self.slots_leased.clone()))?;
+        registry.register(Box::new(self.slots_building.clone()))?;
         registry.register(Box::new(self.slots_rebuilt.clone()))?;
         registry.register(Box::new(self.queue.clone()))
     }
@@ -158,9 +153,7 @@ impl Metrics {
 
     /// Counts a request.
     pub fn requested(&self, endpoint: &str, status: u16, seconds: f64) {
-        self.requests
-            .with_label_values(&[endpoint, &status.to_string()])
-            .observe(seconds);
+        self.requests.with_label_values(&[endpoint, &status.to_string()]).observe(seconds);
     }
 
     /// All metrics as text, with the state of slots and queue at this moment.
@@ -169,10 +162,10 @@ impl Metrics {
     /// The encoder failed.
     pub fn encode(&self, slots: PoolStatus, queued: usize) -> Result<Vec<u8>, prometheus::Error> {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.slots.set(count(slots.slots));
+        self.slots.set(count(slots.slots + slots.building));
+        self.slots_building.set(count(slots.building));
         self.slots_leased.set(count(slots.leased));
-        self.slots_rebuilt
-            .set(i64::try_from(slots.rebuilt).unwrap_or(i64::MAX));
+        self.slots_rebuilt.set(i64::try_from(slots.rebuilt).unwrap_or(i64::MAX));
         self.queue.set(count(queued));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -197,9 +190,7 @@ pub enum LogError {
 /// The filter is wrong, or logging was started before.
 pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&config.filter)?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match config.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),
@@ -216,12 +207,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.judged(Some(Verdict::Accepted));
         metrics.stage(Stage::Run).observe_duration();
-        let status = PoolStatus {
-            slots: 2,
-            leased: 1,
-            building: 0,
-            rebuilt: 0,
-        };
+        let status = PoolStatus { slots: 2, leased: 1, building: 0, rebuilt: 0 };
         let text = String::from_utf8(metrics.encode(status, 3).unwrap()).unwrap();
         assert!(text.contains("assay_verdicts_total{verdict=\"accepted\"} 1"));
         assert!(text.contains("assay_stage_duration_seconds_count{stage=\"run\"} 1"));

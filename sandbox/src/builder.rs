@@ -86,8 +86,7 @@ pub(crate) fn main() {
         Ok(Some(resident)) => resident.serve(),
         Ok(None) => {}
         Err(fault) => {
-            let errno = fault.source.raw_os_error().unwrap_or(libc::EIO);
-            let reply = Reply::Failed { step: fault.step, errno };
+            let reply = Reply::Failed { step: fault.step, reason: fault.source.to_string() };
             // The supervisor is gone if this fails, and then nobody is left to tell.
             drop(control::send(&socket, &reply, &[], None));
         }
@@ -337,7 +336,8 @@ fn settle(
     turn::give(builder)?;
     turn::wait(builder)?;
     let socket = socket.try_clone().step("keep the control socket")?;
-    let resident = Resident::new(socket, meters).step("prepare the writable layer")?;
+    let resident =
+        Resident::new(socket, meters, &request.warm).step("prepare the writable layer")?;
     Resident::give_up_privileges().step("give up privileges")?;
     Ok(resident)
 }

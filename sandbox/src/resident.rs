@@ -8,7 +8,7 @@
 //! (as PID 1 it inherits every orphan, so having no child means that the namespace is empty), and
 //! the writable layer has as many blocks and inodes in use as before. Where it cannot, it exits.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,6 +28,7 @@ use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
 use crate::run::{Launched, Launcher};
 use crate::spec::RelativePath;
+use crate::warm::{Interpreter, Warmup};
 
 /// Where programs find shared memory (`shm_overview(7)`), through a link from `/dev/shm`.
 pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
@@ -126,12 +127,13 @@ fn at(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 
 impl Resident {
     /// Makes the folders of the writable layer.
-    pub(crate) fn new(socket: OwnedFd, meters: Meters) -> io::Result<Self> {
+    pub(crate) fn new(socket: OwnedFd, meters: Meters, warm: &[Warmup]) -> io::Result<Self> {
         let boxed = Folder::make(BOX)?;
         let work = Folder::make(WORK)?;
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
         let used = Used::of(&work.fd)?;
-        let launcher = Launcher::new(meters, Ceilings::read()?)?;
+        let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
+        let launcher = Launcher::new(meters, Ceilings::read()?, interpreters)?;
         Ok(Self { socket, launcher, boxed, work, scratch, used_built: used, used_leased: used })
     }
 
@@ -139,8 +141,8 @@ impl Resident {
     pub(crate) fn give_up_privileges() -> io::Result<()> {
         credentials::forbid_inspection()?;
         credentials::lock_secure_bits()?;
-        credentials::empty_bounding_set()?;
         credentials::keep_resident_capabilities()?;
+        credentials::empty_bounding_set()?;
         credentials::forbid_new_privileges()?;
         Filter::of_runs().map_err(io::Error::other)?.install()
     }
@@ -158,9 +160,9 @@ impl Resident {
             }
         }
         if let Some(Fault { step, source }) = fault {
-            let errno = source.raw_os_error().unwrap_or(libc::EIO);
+            let (step, reason) = (step.to_owned(), source.to_string());
             // Nobody is left to tell if this fails; ending is all that remains.
-            drop(self.send(&Reply::Failed { step: step.to_owned(), errno }, &[]));
+            drop(self.send(&Reply::Failed { step, reason }, &[]));
         }
     }
 
@@ -185,7 +187,11 @@ impl Resident {
                 write_files(&self.work.fd, &request.files, &mut payload, PROGRAM)
                     .map_err(at("write the run's files"))?;
                 self.run(&request, stdin)?;
-                self.reset().map_err(at("reset the slot"))
+                self.reset().map_err(at("reset the slot"))?;
+                if self.launcher.warm_up(&request) {
+                    self.reset().map_err(at("reset the slot after a warm-up"))?;
+                }
+                Ok(())
             }
             Request::EndLease => {
                 self.boxed.renew().map_err(at("empty the box"))?;
@@ -284,18 +290,4 @@ fn write_files(
         payload.copy_to(&mut file, header.bytes)?;
     }
     Ok(())
-}
-
-/// Strings as execve takes them: the owners of the bytes, and null-terminated pointers to them.
-pub(crate) fn pointers(
-    strings: &[Vec<u8>],
-) -> io::Result<(Vec<CString>, Vec<*const std::ffi::c_char>)> {
-    let owners = strings
-        .iter()
-        .map(|bytes| CString::new(bytes.as_slice()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut pointers: Vec<_> = owners.iter().map(|string| string.as_ptr()).collect();
-    pointers.push(std::ptr::null());
-    Ok((owners, pointers))
 }

@@ -11,15 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Kinds that belong to the wire format but are not judged by this version.
-pub const LATER_KINDS: [&str; 7] = [
-    "function",
-    "unit_tests",
-    "repository",
-    "dmoj",
-    "math",
-    "answer",
-    "free_form",
-];
+pub const LATER_KINDS: [&str; 7] =
+    ["function", "unit_tests", "repository", "dmoj", "math", "answer", "free_form"];
 
 /// What a program should do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -215,12 +208,10 @@ impl<'de> Deserialize<'de> for Problem {
         let fields = Value::Object(fields);
         let worded = |error: serde_json::Error| de::Error::custom(format!("problem: {error}"));
         match kind.as_str() {
-            "stdio" => StdioProblem::deserialize(fields)
-                .map(Self::Stdio)
-                .map_err(worded),
-            "assertions" => AssertionsProblem::deserialize(fields)
-                .map(Self::Assertions)
-                .map_err(worded),
+            "stdio" => StdioProblem::deserialize(fields).map(Self::Stdio).map_err(worded),
+            "assertions" => {
+                AssertionsProblem::deserialize(fields).map(Self::Assertions).map_err(worded)
+            }
             _ => Ok(Self::Unsupported { kind }),
         }
     }
@@ -238,28 +229,15 @@ mod tests {
     fn checkers_are_read_by_name_or_with_options() {
         assert_eq!(checker("\"tokens\""), Ok(Checker::Tokens));
         assert_eq!(checker("{\"name\":\"exact\"}"), Ok(Checker::Exact));
-        let floats = Checker::Floats {
-            absolute: 1e-6,
-            relative: 1e-6,
-        };
+        let floats = Checker::Floats { absolute: 1e-6, relative: 1e-6 };
         assert_eq!(checker("\"floats\""), Ok(floats));
-        let absolute = Checker::Floats {
-            absolute: 0.5,
-            relative: 0.0,
-        };
-        assert_eq!(
-            checker("{\"name\":\"floats\",\"absolute\":0.5}"),
-            Ok(absolute)
-        );
+        let absolute = Checker::Floats { absolute: 0.5, relative: 0.0 };
+        assert_eq!(checker("{\"name\":\"floats\",\"absolute\":0.5}"), Ok(absolute));
     }
 
     #[test]
     fn a_checker_with_a_wrong_name_or_option_is_refused_with_the_names() {
-        assert!(
-            checker("\"token\"")
-                .unwrap_err()
-                .contains("`tokens`, `exact`, `floats`")
-        );
+        assert!(checker("\"token\"").unwrap_err().contains("`tokens`, `exact`, `floats`"));
         assert!(checker("{\"name\":\"tokens\",\"absolute\":1}").is_err());
         assert!(checker("{\"name\":\"floats\",\"epsilon\":1}").is_err());
         assert!(checker("3").unwrap_err().contains("a checker"));
@@ -268,19 +246,9 @@ mod tests {
     #[test]
     fn a_later_kind_is_told_apart_from_a_broken_problem() {
         let later: Problem = serde_json::from_str(r#"{"kind":"math","answer":"3"}"#).unwrap();
-        assert_eq!(
-            later,
-            Problem::Unsupported {
-                kind: "math".into()
-            }
-        );
+        assert_eq!(later, Problem::Unsupported { kind: "math".into() });
         let broken = serde_json::from_str::<Problem>(r#"{"kind":"stdio","test":[]}"#);
-        assert!(
-            broken
-                .unwrap_err()
-                .to_string()
-                .contains("unknown field `test`")
-        );
+        assert!(broken.unwrap_err().to_string().contains("unknown field `test`"));
         let missing = serde_json::from_str::<Problem>(r#"{"tests":[]}"#);
         assert!(missing.unwrap_err().to_string().contains("kind"));
     }
@@ -288,14 +256,8 @@ mod tests {
     #[test]
     fn a_problem_survives_the_wire() {
         let problem = Problem::Stdio(StdioProblem {
-            tests: vec![TestCase {
-                stdin: "1".into(),
-                stdout: "2".into(),
-            }],
-            checker: Checker::Floats {
-                absolute: 0.1,
-                relative: 0.0,
-            },
+            tests: vec![TestCase { stdin: "1".into(), stdout: "2".into() }],
+            checker: Checker::Floats { absolute: 0.1, relative: 0.0 },
         });
         let wire = serde_json::to_string(&problem).unwrap();
         assert_eq!(serde_json::from_str::<Problem>(&wire).unwrap(), problem);

@@ -36,10 +36,7 @@ pub async fn receive(service: &Service, body: Body) -> Result<Received, ApiError
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_timeout",
-            format!(
-                "the body was not complete after {} ms",
-                time_max.as_millis()
-            ),
+            format!("the body was not complete after {} ms", time_max.as_millis()),
             "send the body without pauses, or split the batch",
         )),
     }
@@ -118,10 +115,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         ApiError::new(
             StatusCode::BAD_REQUEST,
             "invalid_utf8",
-            format!(
-                "the body is not UTF-8: byte {} is wrong",
-                error.valid_up_to()
-            ),
+            format!("the body is not UTF-8: byte {} is wrong", error.valid_up_to()),
             "encode the body as UTF-8",
         )
     })?;
@@ -129,11 +123,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        let place = if path == "." {
-            String::new()
-        } else {
-            format!("{path}: ")
-        };
+        let place = if path == "." { String::new() } else { format!("{path}: ") };
         worded(&error, &place)
     })?;
     reader.end().map_err(|error| worded(&error, ""))?;
@@ -170,22 +160,11 @@ mod tests {
     fn errors_name_field_line_and_column() {
         let unknown = error(b"{\"submissions\":[\n{\"language\":\"c\",\"sauce\":\"\"}]}");
         assert_eq!(unknown.code, "invalid_request");
-        assert!(
-            unknown.message.contains("submissions[0].sauce"),
-            "{}",
-            unknown.message
-        );
+        assert!(unknown.message.contains("submissions[0].sauce"), "{}", unknown.message);
         assert!(unknown.message.contains("line 2"), "{}", unknown.message);
         let syntax = error(b"{\"submissions\":[}");
-        assert_eq!(
-            (syntax.code, syntax.status.as_u16()),
-            ("malformed_json", 400)
-        );
-        assert!(
-            syntax.message.contains("line 1 column 17"),
-            "{}",
-            syntax.message
-        );
+        assert_eq!((syntax.code, syntax.status.as_u16()), ("malformed_json", 400));
+        assert!(syntax.message.contains("line 1 column 17"), "{}", syntax.message);
         assert_eq!(error(b"").code, "malformed_json");
         assert_eq!(error(b"{\"submissions\":[]} x").code, "malformed_json");
         assert_eq!(error(b"{\"submissions\":[\"\xff\"]}").code, "invalid_utf8");

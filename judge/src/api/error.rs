@@ -38,13 +38,7 @@ impl ApiError {
         hint: impl Into<String>,
     ) -> Self {
         let (message, hint) = (shorten(message.into()), hint.into());
-        Self {
-            status,
-            code,
-            message,
-            hint,
-            retry_after_seconds: None,
-        }
+        Self { status, code, message, hint, retry_after_seconds: None }
     }
 
     /// A request that can be read and makes no sense.
@@ -88,9 +82,7 @@ impl ApiError {
 
 fn shorten(mut message: String) -> String {
     if message.len() > MESSAGE_BYTES_MAX {
-        let end = (0..=MESSAGE_BYTES_MAX)
-            .rev()
-            .find(|end| message.is_char_boundary(*end));
+        let end = (0..=MESSAGE_BYTES_MAX).rev().find(|end| message.is_char_boundary(*end));
         message.truncate(end.unwrap_or(0));
         message.push('…');
     }
@@ -99,16 +91,11 @@ fn shorten(mut message: String) -> String {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let error = ErrorDetail {
-            code: self.code.to_owned(),
-            message: self.message,
-            hint: self.hint,
-        };
+        let error =
+            ErrorDetail { code: self.code.to_owned(), message: self.message, hint: self.hint };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
         if let Some(seconds) = self.retry_after_seconds {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -130,10 +117,9 @@ impl From<Full> for ApiError {
 impl From<SubmissionError> for ApiError {
     fn from(error: SubmissionError) -> Self {
         let (code, hint) = match &error {
-            SubmissionError::Language(LanguageError::Unknown { known, .. }) => (
-                "unknown_language",
-                format!("known languages: {}", known.join(", ")),
-            ),
+            SubmissionError::Language(LanguageError::Unknown { known, .. }) => {
+                ("unknown_language", format!("known languages: {}", known.join(", ")))
+            }
             SubmissionError::Language(LanguageError::Unavailable { .. }) => (
                 "language_unavailable",
                 "install the toolchain where the service runs and start it again; \
@@ -146,10 +132,9 @@ impl From<SubmissionError> for ApiError {
                 "give `source` for a program, or `completion` for a model's whole answer"
                     .to_owned(),
             ),
-            SubmissionError::Nul { .. } => (
-                "nul_byte",
-                "remove the NUL byte; no toolchain reads past it".to_owned(),
-            ),
+            SubmissionError::Nul { .. } => {
+                ("nul_byte", "remove the NUL byte; no toolchain reads past it".to_owned())
+            }
             SubmissionError::TooLarge { max, .. } => ("too_large", format!("at most {max}")),
             SubmissionError::Limit { name, min, max, .. } => (
                 "limit_out_of_range",
@@ -175,15 +160,13 @@ fn problem_hint(error: &ProblemError) -> (&'static str, String) {
     match error {
         ProblemError::UnsupportedKind { .. } => ("unsupported_problem_kind", kinds()),
         ProblemError::UnknownKind { .. } => ("unknown_problem_kind", kinds()),
-        ProblemError::Empty { .. } => (
-            "empty_problem",
-            "a problem that tests nothing would accept everything".to_owned(),
-        ),
+        ProblemError::Empty { .. } => {
+            ("empty_problem", "a problem that tests nothing would accept everything".to_owned())
+        }
         ProblemError::TooLarge { max, .. } => ("too_large", format!("at most {max}")),
-        ProblemError::Nul => (
-            "nul_byte",
-            "remove the NUL byte; no toolchain reads past it".to_owned(),
-        ),
+        ProblemError::Nul => {
+            ("nul_byte", "remove the NUL byte; no toolchain reads past it".to_owned())
+        }
         ProblemError::Tolerance(_) => (
             "invalid_checker",
             "tolerances are finite and not negative; a relative one is at most 1".to_owned(),

@@ -67,11 +67,7 @@ pub(super) async fn judge(
         .get_all(ACCEPT)
         .iter()
         .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(NDJSON)));
-    if streamed {
-        Ok(stream_results(results, ticket))
-    } else {
-        Ok(collect(results).await)
-    }
+    if streamed { Ok(stream_results(results, ticket)) } else { Ok(collect(results).await) }
 }
 
 /// Runs one program and returns the facts, without judging them.
@@ -122,10 +118,7 @@ fn read(service: &Service, bytes: &[u8]) -> Result<Vec<ValidSubmission>, ApiErro
         return Ok(vec![service.rules().submission(submission, 0)?]);
     }
     let request: JudgeRequest = body::parse(bytes)?;
-    check_batch(
-        &request.submissions,
-        service.config.admission.batch_submissions_max.get(),
-    )?;
+    check_batch(&request.submissions, service.config.admission.batch_submissions_max.get())?;
     read_batch(&service.rules(), request.submissions)
 }
 
@@ -140,10 +133,7 @@ fn check_batch(submissions: &[Submission], count_max: usize) -> Result<(), ApiEr
     if submissions.len() > count_max {
         return Err(ApiError::unprocessable(
             "too_many_submissions",
-            format!(
-                "`submissions` has {} entries, at most {count_max} allowed",
-                submissions.len()
-            ),
+            format!("`submissions` has {} entries, at most {count_max} allowed", submissions.len()),
             "split the batch",
         ));
     }
@@ -196,10 +186,5 @@ fn stream_results(results: Results, ticket: BodyTicket) -> Response {
         };
         Some((Ok::<_, Infallible>(Bytes::from(line)), (results, ticket)))
     });
-    (
-        StatusCode::OK,
-        [(CONTENT_TYPE, NDJSON)],
-        Body::from_stream(lines),
-    )
-        .into_response()
+    (StatusCode::OK, [(CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response()
 }

@@ -30,15 +30,8 @@ pub mod server;
 
 use error::ApiError;
 
-const ROUTES: [&str; 7] = [
-    "/v1/judge",
-    "/v1/run",
-    "/v1/languages",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-];
+const ROUTES: [&str; 7] =
+    ["/v1/judge", "/v1/run", "/v1/languages", "/healthz", "/readyz", "/metrics", "/openapi.json"];
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -67,15 +60,7 @@ impl Service {
         );
         let limits_max = config.program_limits_max();
         let closing = AtomicBool::new(false);
-        Self {
-            config,
-            languages,
-            judge,
-            admission,
-            metrics,
-            limits_max,
-            closing,
-        }
+        Self { config, languages, judge, admission, metrics, limits_max, closing }
     }
 
     /// Takes no new requests from now on; what was admitted is finished.
@@ -84,24 +69,15 @@ impl Service {
     }
 
     fn check_open(&self) -> Result<(), ApiError> {
-        if self.closing.load(Ordering::Relaxed) {
-            Err(ApiError::shutting_down())
-        } else {
-            Ok(())
-        }
+        if self.closing.load(Ordering::Relaxed) { Err(ApiError::shutting_down()) } else { Ok(()) }
     }
 
     fn rules(&self) -> Rules<'_> {
-        Rules {
-            languages: &self.languages,
-            limits_max: &self.limits_max,
-        }
+        Rules { languages: &self.languages, limits_max: &self.limits_max }
     }
 
     fn admit(&self, count: usize) -> Result<Ticket, Full> {
-        self.admission
-            .admit(count)
-            .inspect_err(|_| self.metrics.refused())
+        self.admission.admit(count).inspect_err(|_| self.metrics.refused())
     }
 }
 
@@ -137,17 +113,12 @@ impl FromRequest<Arc<Service>> for CountedBody {
 }
 
 async fn count(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let endpoint = ROUTES
-        .iter()
-        .find(|route| **route == request.uri().path())
-        .copied()
-        .unwrap_or("other");
+    let endpoint =
+        ROUTES.iter().find(|route| **route == request.uri().path()).copied().unwrap_or("other");
     let start = Instant::now();
     let response = next.run(request).await;
     let seconds = start.elapsed().as_secs_f64();
-    service
-        .metrics
-        .requested(endpoint, response.status().as_u16(), seconds);
+    service.metrics.requested(endpoint, response.status().as_u16(), seconds);
     response
 }
 

@@ -35,17 +35,11 @@ pub async fn serve(
     accept(&service, &listener, (&graceful, &mut connections), stop).await;
     service.close();
     drop(listener);
-    tracing::info!(
-        queued = service.admission.queued(),
-        "stopping: finishing what was admitted"
-    );
+    tracing::info!(queued = service.admission.queued(), "stopping: finishing what was admitted");
     let mut drained = pin!(graceful.shutdown());
     let drain = Duration::from_millis(service.config.timeouts.drain_ms);
     if tokio::time::timeout(drain, &mut drained).await.is_err() {
-        tracing::warn!(
-            queued = service.admission.queued(),
-            "stopping: the time to finish is over"
-        );
+        tracing::warn!(queued = service.admission.queued(), "stopping: the time to finish is over");
     }
     let close = async {
         tokio::join!(pool.close(), drained_or_pending(&mut connections));
@@ -53,10 +47,7 @@ pub async fn serve(
     if tokio::time::timeout(CLOSE_TIME_MAX, close).await.is_err() {
         tracing::warn!("stopping: ending what still runs");
         connections.shutdown().await;
-        if tokio::time::timeout(CLOSE_TIME_MAX, pool.close())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(CLOSE_TIME_MAX, pool.close()).await.is_err() {
             tracing::error!("the pool did not close in time");
         }
     }
@@ -72,9 +63,7 @@ async fn accept(
     (graceful, connections): (&GracefulShutdown, &mut JoinSet<()>),
     stop: impl Future<Output = ()>,
 ) {
-    let room = Arc::new(Semaphore::new(
-        service.config.admission.connections_max.get(),
-    ));
+    let room = Arc::new(Semaphore::new(service.config.admission.connections_max.get()));
     let mut stop = pin!(stop);
     loop {
         let next = async {
@@ -116,9 +105,7 @@ fn connection(
     }
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(
-            service.config.timeouts.header_read_ms,
-        ))
+        .header_read_timeout(Duration::from_millis(service.config.timeouts.header_read_ms))
         .serve_connection(
             TokioIo::new(stream),
             TowerToHyperService::new(router(Arc::clone(service))),

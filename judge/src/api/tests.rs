@@ -13,10 +13,7 @@ fn accepted() -> Result<Outcome, sandbox::Error> {
     Ok(Outcome {
         termination: Termination::Exited { code: 0 },
         usage: Usage::default(),
-        stdout: Captured {
-            bytes: "1\n".into(),
-            truncated: false,
-        },
+        stdout: Captured { bytes: "1\n".into(), truncated: false },
         stderr: Captured::default(),
         files: Vec::new(),
     })
@@ -47,10 +44,7 @@ async fn send(
 
 async fn tower_call(router: &mut Router, request: HttpRequest<Body>) -> Response {
     use hyper::service::Service as _;
-    hyper_util::service::TowerToHyperService::new(router.clone())
-        .call(request)
-        .await
-        .unwrap()
+    hyper_util::service::TowerToHyperService::new(router.clone()).call(request).await.unwrap()
 }
 
 async fn post_to(service: &Arc<Service>, path: &str, body: impl Into<Body>) -> (u16, Value) {
@@ -66,10 +60,7 @@ fn submission(id: &str) -> Value {
 
 async fn code_of(service: &Arc<Service>, body: Value) -> (u16, String) {
     let (status, reply) = post_to(service, "/v1/judge", body.to_string()).await;
-    assert!(
-        !reply["error"]["hint"].as_str().unwrap().is_empty(),
-        "{reply}"
-    );
+    assert!(!reply["error"]["hint"].as_str().unwrap().is_empty(), "{reply}");
     (status, reply["error"]["code"].as_str().unwrap().to_owned())
 }
 
@@ -77,10 +68,7 @@ async fn code_of(service: &Arc<Service>, body: Value) -> (u16, String) {
 async fn one_submission_or_many_are_judged_in_the_order_of_the_request() {
     let service = service(4);
     let (status, reply) = post_to(&service, "/v1/judge", submission("a").to_string()).await;
-    assert_eq!(
-        (status, &reply["results"][0]["verdict"]),
-        (200, &json!("accepted"))
-    );
+    assert_eq!((status, &reply["results"][0]["verdict"]), (200, &json!("accepted")));
     let body = json!({"submissions": [submission("a"), submission("b"), submission("c")]});
     let (_, reply) = post_to(&service, "/v1/judge", body.to_string()).await;
     let ids: Vec<_> = (0..3).map(|n| reply["results"][n]["id"].clone()).collect();
@@ -133,53 +121,17 @@ async fn bad_input_gets_a_code_a_sentence_and_a_hint() {
         (with("language", json!("rust")), 422, "language_unavailable"),
         (with("source", json!("a\u{0}b")), 422, "nul_byte"),
         (with("source", json!(7)), 422, "invalid_request"),
-        (
-            with("limits", json!({"pids": 0})),
-            422,
-            "limit_out_of_range",
-        ),
-        (
-            with("limits", json!({"cpu_time_ms": -1})),
-            422,
-            "invalid_request",
-        ),
-        (
-            with("limits", json!({"memory_bytes": u64::MAX})),
-            422,
-            "limit_out_of_range",
-        ),
-        (
-            with("problem", json!({"kind": "stdio", "tests": []})),
-            422,
-            "empty_problem",
-        ),
-        (
-            with("problem", json!({"kind": "math"})),
-            422,
-            "unsupported_problem_kind",
-        ),
-        (
-            with("problem", json!({"kind": "maths"})),
-            422,
-            "unknown_problem_kind",
-        ),
-        (
-            with("problem", json!({"tests": []})),
-            422,
-            "invalid_request",
-        ),
-        (
-            with("source", json!("x".repeat(5000))),
-            413,
-            "body_too_large",
-        ),
+        (with("limits", json!({"pids": 0})), 422, "limit_out_of_range"),
+        (with("limits", json!({"cpu_time_ms": -1})), 422, "invalid_request"),
+        (with("limits", json!({"memory_bytes": u64::MAX})), 422, "limit_out_of_range"),
+        (with("problem", json!({"kind": "stdio", "tests": []})), 422, "empty_problem"),
+        (with("problem", json!({"kind": "math"})), 422, "unsupported_problem_kind"),
+        (with("problem", json!({"kind": "maths"})), 422, "unknown_problem_kind"),
+        (with("problem", json!({"tests": []})), 422, "invalid_request"),
+        (with("source", json!("x".repeat(5000))), 413, "body_too_large"),
     ] {
         let shown: String = body.to_string().chars().take(100).collect();
-        assert_eq!(
-            code_of(&service, body).await,
-            (status, code.to_owned()),
-            "{shown}"
-        );
+        assert_eq!(code_of(&service, body).await, (status, code.to_owned()), "{shown}");
     }
     let bash = json!({"language": "bash", "source": "x",
                       "problem": {"kind": "assertions", "code": "true"}});
@@ -202,19 +154,10 @@ async fn a_full_queue_says_when_to_come_back_and_a_lost_client_makes_room() {
     while service.admission.queued() == 0 {
         tokio::task::yield_now().await;
     }
-    let request = HttpRequest::post("/v1/judge")
-        .body(Body::from(body.to_string()))
-        .unwrap();
+    let request = HttpRequest::post("/v1/judge").body(Body::from(body.to_string())).unwrap();
     let (status, headers, _) = send(&service, request).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    assert!(
-        headers["retry-after"]
-            .to_str()
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            >= 1
-    );
+    assert!(headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
     waiting.abort();
     while service.admission.queued() > 0 {
         tokio::task::yield_now().await;
@@ -225,15 +168,9 @@ async fn a_full_queue_says_when_to_come_back_and_a_lost_client_makes_room() {
 async fn a_wrong_path_and_a_wrong_method_are_json_too() {
     let service = service(0);
     let (status, reply) = post_to(&service, "/v2/judge", "").await;
-    assert_eq!(
-        (status, &reply["error"]["code"]),
-        (404, &json!("not_found"))
-    );
+    assert_eq!((status, &reply["error"]["code"]), (404, &json!("not_found")));
     let (status, reply) = post_to(&service, "/v1/languages", "").await;
-    assert_eq!(
-        (status, &reply["error"]["code"]),
-        (405, &json!("method_not_allowed"))
-    );
+    assert_eq!((status, &reply["error"]["code"]), (405, &json!("method_not_allowed")));
 }
 
 #[tokio::test]
@@ -242,17 +179,11 @@ async fn a_closing_service_is_not_ready_and_takes_nothing() {
     let ready = || HttpRequest::get("/readyz").body(Body::empty()).unwrap();
     assert_eq!(send(&service, ready()).await.0, StatusCode::OK);
     service.close();
-    assert_eq!(
-        send(&service, ready()).await.0,
-        StatusCode::SERVICE_UNAVAILABLE
-    );
+    assert_eq!(send(&service, ready()).await.0, StatusCode::SERVICE_UNAVAILABLE);
     let healthy = HttpRequest::get("/healthz").body(Body::empty()).unwrap();
     assert_eq!(send(&service, healthy).await.0, StatusCode::OK);
     let (status, reply) = post_to(&service, "/v1/judge", submission("a").to_string()).await;
-    assert_eq!(
-        (status, &reply["error"]["code"]),
-        (503, &json!("shutting_down"))
-    );
+    assert_eq!((status, &reply["error"]["code"]), (503, &json!("shutting_down")));
 }
 
 #[tokio::test]
@@ -264,8 +195,5 @@ async fn a_run_returns_facts() {
     assert_eq!(reply["termination"], json!({"kind": "exited", "code": 0}));
     let outside = json!({"language": "py", "source": "x", "files": {"../b": "x"}});
     let (status, reply) = post_to(&service, "/v1/run", outside.to_string()).await;
-    assert_eq!(
-        (status, &reply["error"]["code"]),
-        (422, &json!("invalid_path"))
-    );
+    assert_eq!((status, &reply["error"]["code"]), (422, &json!("invalid_path")));
 }

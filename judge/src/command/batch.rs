@@ -51,17 +51,10 @@ pub(super) async fn judge(path: &Path, args: &JudgeArgs) -> Result<End, Failed> 
 
 fn read(path: &Path, languages: &Languages) -> Result<Vec<ValidSubmission>, Failed> {
     let text = folder::read_text(path).map_err(usage)?;
-    let rules = Rules {
-        languages,
-        limits_max: &PROGRAM_LIMITS_MAX,
-    };
+    let rules = Rules { languages, limits_max: &PROGRAM_LIMITS_MAX };
     let mut submissions = Vec::new();
     let mut ids = HashSet::new();
-    for (number, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |error: String| usage(anyhow!("{}:{}: {error}", path.display(), number + 1));
         let submission: Submission =
             serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
@@ -71,9 +64,7 @@ fn read(path: &Path, languages: &Languages) -> Result<Vec<ValidSubmission>, Fail
         let valid = rules.submission(submission, submissions.len());
         submissions.push(valid.map_err(|error| wrong(error.to_string()))?);
         if submissions.len() > QUEUE_SUBMISSIONS_MAX {
-            return Err(wrong(format!(
-                "more than {QUEUE_SUBMISSIONS_MAX} submissions"
-            )));
+            return Err(wrong(format!("more than {QUEUE_SUBMISSIONS_MAX} submissions")));
         }
     }
     if submissions.is_empty() {
@@ -106,16 +97,10 @@ struct Summary {
 
 impl Summary {
     fn count(&mut self, result: &SubmissionResult) {
-        *self
-            .verdicts
-            .entry(verdict_name(result.verdict))
-            .or_default() += 1;
+        *self.verdicts.entry(verdict_name(result.verdict)).or_default() += 1;
         self.end = self.end.max(Some(end_of(result)));
         if result.verdict != Some(Verdict::Accepted) {
-            let name = result
-                .id
-                .clone()
-                .unwrap_or_else(|| format!("#{}", result.index));
+            let name = result.id.clone().unwrap_or_else(|| format!("#{}", result.index));
             self.rejected.push((result.index, name, result.verdict));
         }
     }
@@ -130,10 +115,6 @@ impl Summary {
         for (verdict, count) in &self.verdicts {
             counts.push([(*verdict).to_owned(), count.to_string()]);
         }
-        if self.rejected.is_empty() {
-            counts.to_string()
-        } else {
-            format!("{rejected}\n{counts}")
-        }
+        if self.rejected.is_empty() { counts.to_string() } else { format!("{rejected}\n{counts}") }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use judge::config::Config;
 use judge::language::{Language, Languages};
-use judge::limits::{COMPILE_LIMITS, SLOT_DISK, VERSION_TIME_MAX};
+use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
 use judge::pipeline::Judge;
 use judge::telemetry::Metrics;
 use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool};
@@ -38,13 +38,7 @@ impl Engine {
         })?;
         let metrics = Arc::new(Metrics::new().map_err(ours)?);
         let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics));
-        Ok(Self {
-            pool,
-            image,
-            languages,
-            judge,
-            metrics,
-        })
+        Ok(Self { pool, image, languages, judge, metrics })
     }
 
     /// Asks every toolchain for its version, in slots.
@@ -80,10 +74,7 @@ pub(super) fn languages(image: &Image) -> Result<Languages, Failed> {
 }
 
 async fn version(pool: &SlotPool, language: &Language) -> Option<String> {
-    let limits = Limits {
-        cpu_time: Duration::from_secs(5),
-        ..COMPILE_LIMITS
-    };
+    let limits = Limits { cpu_time: Duration::from_secs(5), ..COMPILE_LIMITS };
     let spec = RunSpec::new(language.version_argv())
         .and_then(|spec| spec.env(["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w"]))
         .and_then(|spec| spec.limits(limits))
@@ -92,9 +83,6 @@ async fn version(pool: &SlotPool, language: &Language) -> Option<String> {
     let text = [outcome.stdout.bytes, outcome.stderr.bytes].concat();
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|line| !line.trim().is_empty())?;
-    outcome
-        .termination
-        .eq(&sandbox::outcome::Termination::Exited { code: 0 })
-        .then_some(())?;
+    outcome.termination.eq(&sandbox::outcome::Termination::Exited { code: 0 }).then_some(())?;
     Some(line.trim().chars().take(120).collect())
 }

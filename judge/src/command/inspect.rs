@@ -11,11 +11,7 @@ use super::{End, Failed, OutputArgs, emit, engine, ours};
 pub(super) fn languages(args: &OutputArgs) -> Result<End, Failed> {
     let image = Image::host().map_err(ours)?;
     let languages = engine::languages(&image)?;
-    emit(&if args.json {
-        languages_json(&languages)?
-    } else {
-        languages_table(&languages)
-    })?;
+    emit(&if args.json { languages_json(&languages)? } else { languages_table(&languages) })?;
     Ok(End::Good)
 }
 
@@ -28,10 +24,7 @@ fn languages_table(languages: &Languages) -> String {
     let mut reasons = Vec::new();
     for language in languages.describe().languages {
         let available = if language.available { "yes" } else { "no" };
-        let (kinds, aliases) = (
-            language.problem_kinds.join(", "),
-            language.aliases.join(", "),
-        );
+        let (kinds, aliases) = (language.problem_kinds.join(", "), language.aliases.join(", "));
         if let Some(reason) = language.reason {
             reasons.push(format!("{}: {reason}\n", language.name));
         }

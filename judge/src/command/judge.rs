@@ -18,27 +18,18 @@ use super::{End, Failed, JudgeArgs, emit, usage};
 const STDERR_LINES: usize = 12;
 
 pub(super) async fn judge(args: &JudgeArgs) -> Result<End, Failed> {
-    let config = Config {
-        slots: args.slots.unwrap_or(std::num::NonZeroUsize::MIN),
-        ..Config::default()
-    };
+    let config =
+        Config { slots: args.slots.unwrap_or(std::num::NonZeroUsize::MIN), ..Config::default() };
     // What is wrong with the files is said before slots are built.
     let image = sandbox::Image::host().map_err(super::ours)?;
     let languages = super::engine::languages(&image)?;
     let submission = read(args, &languages)?;
-    let rules = Rules {
-        languages: &languages,
-        limits_max: &PROGRAM_LIMITS_MAX,
-    };
+    let rules = Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX };
     let submission = rules.submission(submission, 0).map_err(usage)?;
     let engine = Engine::start(&config).await?;
     let result = engine.judge.judge(&submission).await.to_wire();
     engine.pool.close().await;
-    emit(&if args.json {
-        json_line(&result)?
-    } else {
-        describe(&result)
-    })?;
+    emit(&if args.json { json_line(&result)? } else { describe(&result) })?;
     Ok(end_of(&result))
 }
 
@@ -53,11 +44,8 @@ fn read(args: &JudgeArgs, languages: &Languages) -> Result<Submission, Failed> {
         Some(language) => language.clone(),
         None => language_of(file, languages)?,
     };
-    let (source, completion) = if args.completion {
-        (None, Some(text))
-    } else {
-        (Some(text), None)
-    };
+    let (source, completion) =
+        if args.completion { (None, Some(text)) } else { (Some(text), None) };
     let limits = Limits {
         cpu_time_ms: args.cpu_time_ms,
         wall_time_ms: args.wall_time_ms,
@@ -65,34 +53,20 @@ fn read(args: &JudgeArgs, languages: &Languages) -> Result<Submission, Failed> {
         ..Limits::default()
     };
     let stop_early = args.stop_early;
-    Ok(Submission {
-        id: None,
-        language,
-        source,
-        completion,
-        problem,
-        limits,
-        stop_early,
-    })
+    Ok(Submission { id: None, language, source, completion, problem, limits, stop_early })
 }
 
 fn checker_named(name: &str) -> Checker {
     let tolerance = Checker::TOLERANCE_DEFAULT;
     match name {
         "exact" => Checker::Exact,
-        "floats" => Checker::Floats {
-            absolute: tolerance,
-            relative: tolerance,
-        },
+        "floats" => Checker::Floats { absolute: tolerance, relative: tolerance },
         _ => Checker::Tokens,
     }
 }
 
 fn language_of(file: &Path, languages: &Languages) -> Result<String, Failed> {
-    let extension = file
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     languages
         .by_extension(extension)
         .map(str::to_owned)
@@ -158,9 +132,7 @@ fn describe(result: &SubmissionResult) -> String {
     if let Some(failure) = &result.failure {
         text += &format!("{}\n", failure.message);
     }
-    let reward = result
-        .reward
-        .map_or_else(|| "none".to_owned(), |reward| reward.to_string());
+    let reward = result.reward.map_or_else(|| "none".to_owned(), |reward| reward.to_string());
     text += &format!("verdict {}, reward {reward}", verdict_name(result.verdict));
     if !result.flags.is_empty() {
         text += &format!(" ({})", result.flags.join(", "));
@@ -173,13 +145,7 @@ fn tests_table(tests: &[TestResult]) -> String {
     for (number, test) in tests.iter().enumerate() {
         let number = (number + 1).to_string();
         if test.skipped {
-            table.push([
-                number,
-                "skipped".into(),
-                String::new(),
-                String::new(),
-                String::new(),
-            ]);
+            table.push([number, "skipped".into(), String::new(), String::new(), String::new()]);
             continue;
         }
         // Thousandths of a MiB are enough for a table, and exact in 32 bits up to 4 TiB.

@@ -151,26 +151,18 @@ struct Failed {
 
 /// The caller's error.
 fn usage(error: impl Into<anyhow::Error>) -> Failed {
-    Failed {
-        end: End::Usage,
-        error: error.into(),
-    }
+    Failed { end: End::Usage, error: error.into() }
 }
 
 /// Our error.
 fn ours(error: impl Into<anyhow::Error>) -> Failed {
-    Failed {
-        end: End::Failed,
-        error: error.into(),
-    }
+    Failed { end: End::Failed, error: error.into() }
 }
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     let command = Command::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(act(command.action)),
         Err(error) => Err(ours(error)),
@@ -209,19 +201,13 @@ async fn judge_any(args: JudgeArgs) -> Result<End, Failed> {
 /// Writes to standard output; a reader that went away is no error.
 fn emit(text: &str) -> Result<(), Failed> {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ours(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "this is where the command line says what went wrong"
-)]
+#[expect(clippy::print_stderr, reason = "this is where the command line says what went wrong")]
 fn complain(error: &anyhow::Error) {
     eprintln!("assay: {error:#}");
 }

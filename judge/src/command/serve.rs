@@ -23,22 +23,14 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
         .with_context(|| format!("cannot listen on {}", config.listen))
         .map_err(usage)?;
     let address = listener.local_addr().map_err(ours)?;
-    let layers = tokio::task::spawn_blocking(preflight::preflight)
-        .await
-        .map_err(ours)?;
+    let layers = tokio::task::spawn_blocking(preflight::preflight).await.map_err(ours)?;
     let mut engine = tokio::select! {
         engine = Engine::start(&config) => engine?,
         () = signals.next() => return Ok(End::Interrupted),
     };
     engine.ask_versions().await;
     emit(&greeting(address, &config, &engine, &layers))?;
-    let Engine {
-        pool,
-        languages,
-        judge,
-        metrics,
-        ..
-    } = engine;
+    let Engine { pool, languages, judge, metrics, .. } = engine;
     let service = Arc::new(Service::new(config, languages, judge, metrics));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut serving = std::pin::pin!(server::serve(service, pool, listener, async {
@@ -95,10 +87,7 @@ impl Signals {
 
 fn greeting(address: SocketAddr, config: &Config, engine: &Engine, layers: &[Layer]) -> String {
     let mut lines = vec![
-        format!(
-            "Assay {} listens on http://{address}",
-            env!("CARGO_PKG_VERSION")
-        ),
+        format!("Assay {} listens on http://{address}", env!("CARGO_PKG_VERSION")),
         format!("  image      {}", engine.image.name()),
         format!("  slots      {}", config.slots),
         "  isolation".to_owned(),

@@ -44,10 +44,7 @@ impl Tolerance {
     /// # Errors
     /// The first tolerance outside its range.
     pub fn new(absolute: f64, relative: f64) -> Result<Self, ToleranceError> {
-        for (name, value, max) in [
-            ("absolute", absolute, f64::MAX),
-            ("relative", relative, 1.0),
-        ] {
+        for (name, value, max) in [("absolute", absolute, f64::MAX), ("relative", relative, 1.0)] {
             if !(0.0..=max).contains(&value) {
                 return Err(ToleranceError { name, value, max });
             }
@@ -71,9 +68,7 @@ impl Checker {
             Self::Floats(tolerance) => {
                 let mut answers = tokens(answer);
                 tokens(output).all(|token| {
-                    answers
-                        .next()
-                        .is_some_and(|answer| same_number(*tolerance, token, answer))
+                    answers.next().is_some_and(|answer| same_number(*tolerance, token, answer))
                 }) && answers.next().is_none()
             }
         }
@@ -92,8 +87,7 @@ fn same_number(tolerance: Tolerance, output: &[u8], answer: &[u8]) -> bool {
 
 /// The tokens of `text`: what lies between white space.
 fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r'))
-        .filter(|token| !token.is_empty())
+    text.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]
@@ -127,10 +121,7 @@ mod tests {
             ("1\u{a0}2".as_bytes(), b"1 2"),
             (b"\xff", b"\xfe"),
         ] {
-            assert!(
-                !Checker::Tokens.accepts(output, answer),
-                "{output:?} {answer:?}"
-            );
+            assert!(!Checker::Tokens.accepts(output, answer), "{output:?} {answer:?}");
         }
     }
 
@@ -197,23 +188,16 @@ mod tests {
         let (outputs, answers) = (plain_tokens(output), plain_tokens(answer));
         let number = |token: &[u8]| {
             let text = std::str::from_utf8(token).ok()?;
-            let plain = text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-            text.parse::<f64>()
-                .ok()
-                .filter(|number| plain && number.is_finite())
+            let plain = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+            text.parse::<f64>().ok().filter(|number| plain && number.is_finite())
         };
         outputs.len() == answers.len()
-            && outputs
-                .iter()
-                .zip(&answers)
-                .all(|(a, b)| match (number(a), number(b)) {
-                    (Some(a), Some(b)) => {
-                        (a - b).abs() <= absolute || (a - b).abs() <= relative * b.abs()
-                    }
-                    _ => a == b,
-                })
+            && outputs.iter().zip(&answers).all(|(a, b)| match (number(a), number(b)) {
+                (Some(a), Some(b)) => {
+                    (a - b).abs() <= absolute || (a - b).abs() <= relative * b.abs()
+                }
+                _ => a == b,
+            })
     }
 
     fn text() -> impl Strategy<Value = Vec<u8>> {

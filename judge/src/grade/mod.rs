@@ -15,10 +15,7 @@ pub use verdict::{Check, FailurePatterns, Flag, Grade, Verdict, grade};
 /// The verdict of a submission: that of the first test that was not accepted, in order.
 #[must_use]
 pub fn overall(tests: impl IntoIterator<Item = Verdict>) -> Verdict {
-    tests
-        .into_iter()
-        .find(|verdict| *verdict != Verdict::Accepted)
-        .unwrap_or(Verdict::Accepted)
+    tests.into_iter().find(|verdict| *verdict != Verdict::Accepted).unwrap_or(Verdict::Accepted)
 }
 
 #[cfg(test)]

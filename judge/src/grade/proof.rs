@@ -73,10 +73,7 @@ mod tests {
     fn the_proof_counts_once_and_only_at_the_end() {
         let digits = "ab".repeat(SECRET_BYTES);
         assert!(present(&format!("\n{digits}\n")));
-        assert_eq!(
-            split(format!("hi\n{digits}\n").as_bytes(), &secret()).0,
-            b"hi"
-        );
+        assert_eq!(split(format!("hi\n{digits}\n").as_bytes(), &secret()).0, b"hi");
         assert!(!present(""));
         assert!(!present(&format!("{digits}\n")));
         assert!(!present(&format!("\n{digits}")));

@@ -120,11 +120,7 @@ pub fn grade(check: &Check, patterns: &FailurePatterns, outcome: &Outcome) -> Gr
             failed(check, patterns, &outcome.stderr.bytes)
         }
     };
-    Grade {
-        verdict,
-        flag,
-        stdout,
-    }
+    Grade { verdict, flag, stdout }
 }
 
 fn failed(check: &Check, patterns: &FailurePatterns, stderr: &[u8]) -> Verdict {
@@ -147,10 +143,8 @@ mod tests {
     use super::*;
 
     fn outcome(termination: Termination, stdout: &str, stderr: &str) -> Outcome {
-        let captured = |text: &str| Captured {
-            bytes: Bytes::from(text.to_owned()),
-            truncated: false,
-        };
+        let captured =
+            |text: &str| Captured { bytes: Bytes::from(text.to_owned()), truncated: false };
         Outcome {
             termination,
             usage: Usage::default(),
@@ -161,10 +155,7 @@ mod tests {
     }
 
     fn output_check() -> Check {
-        Check::Output {
-            checker: Checker::Tokens,
-            answer: Bytes::from_static(b"3\n"),
-        }
+        Check::Output { checker: Checker::Tokens, answer: Bytes::from_static(b"3\n") }
     }
 
     fn patterns() -> FailurePatterns {
@@ -192,24 +183,15 @@ mod tests {
             (Termination::Signalled { signal: 11 }, Verdict::RuntimeError),
             (OK, Verdict::Accepted),
         ] {
-            assert_eq!(
-                verdict(&output_check(), &outcome(termination, "3", "")),
-                expected
-            );
+            assert_eq!(verdict(&output_check(), &outcome(termination, "3", "")), expected);
         }
-        assert_eq!(
-            verdict(&output_check(), &outcome(OK, "4", "")),
-            Verdict::WrongAnswer
-        );
+        assert_eq!(verdict(&output_check(), &outcome(OK, "4", "")), Verdict::WrongAnswer);
     }
 
     #[test]
     fn a_memory_failure_of_the_runtime_is_the_memory_limit_only_where_the_run_failed() {
         let failed = outcome(FAILED, "", "Traceback\nMemoryError\n");
-        assert_eq!(
-            verdict(&output_check(), &failed),
-            Verdict::MemoryLimitExceeded
-        );
+        assert_eq!(verdict(&output_check(), &failed), Verdict::MemoryLimitExceeded);
         let printed = outcome(OK, "3", "MemoryError\n");
         assert_eq!(verdict(&output_check(), &printed), Verdict::Accepted);
         let early = format!("MemoryError\n{}", "x".repeat(STDERR_TAIL_BYTES));

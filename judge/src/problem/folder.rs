@@ -69,19 +69,13 @@ pub enum FolderError {
 pub fn read(path: &Path, checker: Option<Checker>) -> Result<Problem, FolderError> {
     if path.is_dir() {
         let tests = read_folder(path)?;
-        return Ok(Problem::Stdio(StdioProblem {
-            tests,
-            checker: checker.unwrap_or_default(),
-        }));
+        return Ok(Problem::Stdio(StdioProblem { tests, checker: checker.unwrap_or_default() }));
     }
     let text = read_text(path)?;
     if path.extension().is_none_or(|extension| extension != "json") {
         return Ok(Problem::Assertions(AssertionsProblem { code: text }));
     }
-    let json = |source| FolderError::Json {
-        path: path.to_owned(),
-        source,
-    };
+    let json = |source| FolderError::Json { path: path.to_owned(), source };
     let value: serde_json::Value = serde_json::from_str(&text).map_err(json)?;
     let mut problem = if value.get("kind").is_some() {
         serde_json::from_value(value).map_err(json)?
@@ -99,10 +93,7 @@ pub fn read(path: &Path, checker: Option<Checker>) -> Result<Problem, FolderErro
 /// # Errors
 /// It cannot be read, is too large or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, FolderError> {
-    let read = |source| FolderError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let read = |source| FolderError::Read { path: path.to_owned(), source };
     let max = limits::COMMAND_FILE_BYTES_MAX;
     let mut text = String::new();
     std::fs::File::open(path)
@@ -111,19 +102,13 @@ pub fn read_text(path: &Path) -> Result<String, FolderError> {
         .read_to_string(&mut text)
         .map_err(read)?;
     if text.len() as u64 > max {
-        return Err(FolderError::TooLarge {
-            path: path.to_owned(),
-            max,
-        });
+        return Err(FolderError::TooLarge { path: path.to_owned(), max });
     }
     Ok(text)
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<TestCase>, FolderError> {
-    let read = |source| FolderError::Read {
-        path: folder.to_owned(),
-        source,
-    };
+    let read = |source| FolderError::Read { path: folder.to_owned(), source };
     let mut inputs = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
@@ -133,17 +118,11 @@ fn read_folder(folder: &Path) -> Result<Vec<TestCase>, FolderError> {
     }
     let count = inputs.len();
     if count == 0 {
-        return Err(FolderError::NoTests {
-            path: folder.to_owned(),
-        });
+        return Err(FolderError::NoTests { path: folder.to_owned() });
     }
     if count > limits::TESTS_MAX {
         let max = limits::TESTS_MAX;
-        return Err(FolderError::TooMany {
-            path: folder.to_owned(),
-            count,
-            max,
-        });
+        return Err(FolderError::TooMany { path: folder.to_owned(), count, max });
     }
     inputs.sort_by_cached_key(|path| natural(&path.to_string_lossy()));
     inputs.into_iter().map(|input| read_test(&input)).collect()
@@ -154,13 +133,8 @@ fn read_test(input: &Path) -> Result<TestCase, FolderError> {
         .map(|extension| input.with_extension(extension))
         .into_iter()
         .find(|path| path.is_file())
-        .ok_or_else(|| FolderError::NoAnswer {
-            path: input.to_owned(),
-        })?;
-    Ok(TestCase {
-        stdin: read_text(input)?,
-        stdout: read_text(&answer)?,
-    })
+        .ok_or_else(|| FolderError::NoAnswer { path: input.to_owned() })?;
+    Ok(TestCase { stdin: read_text(input)?, stdout: read_text(&answer)? })
 }
 
 /// A key that puts `2.in` before `10.in`: text and numbers by turns, each number after its length.
@@ -168,13 +142,9 @@ fn natural(name: &str) -> Vec<(String, usize, String)> {
     let mut parts = Vec::new();
     let mut rest = name;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let (text, after) = rest.split_at(digits);
-        let end = after
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
         let (number, after) = after.split_at(end);
         let number = number.trim_start_matches('0');
         parts.push((text.to_owned(), number.len(), number.to_owned()));
@@ -197,13 +167,8 @@ mod tests {
 
     #[test]
     fn a_folder_is_read_in_natural_order() {
-        let files = [
-            ("10.in", "c"),
-            ("10.out", "C"),
-            ("2.in", "b"),
-            ("2.ans", "B"),
-            ("README", "x"),
-        ];
+        let files =
+            [("10.in", "c"), ("10.out", "C"), ("2.in", "b"), ("2.ans", "B"), ("README", "x")];
         let folder = folder(&files);
         let Problem::Stdio(stdio) = read(folder.path(), Some(Checker::Exact)).unwrap() else {
             panic!("not a stdio problem");
@@ -215,15 +180,9 @@ mod tests {
     #[test]
     fn a_folder_without_tests_or_answers_is_refused() {
         let empty = folder(&[("readme", "x")]);
-        assert!(matches!(
-            read(empty.path(), None),
-            Err(FolderError::NoTests { .. })
-        ));
+        assert!(matches!(read(empty.path(), None), Err(FolderError::NoTests { .. })));
         let half = folder(&[("1.in", "x")]);
-        assert!(matches!(
-            read(half.path(), None),
-            Err(FolderError::NoAnswer { .. })
-        ));
+        assert!(matches!(read(half.path(), None), Err(FolderError::NoAnswer { .. })));
     }
 
     #[test]
@@ -238,12 +197,7 @@ mod tests {
         assert!(matches!(read("t.json"), Ok(Problem::Stdio(s)) if s.checker == Checker::Exact));
         assert!(matches!(read("p.json"), Ok(Problem::Assertions(_))));
         assert!(matches!(read("t.py"), Ok(Problem::Assertions(_))));
-        assert!(
-            read("broken.json")
-                .unwrap_err()
-                .to_string()
-                .contains("line 1")
-        );
+        assert!(read("broken.json").unwrap_err().to_string().contains("line 1"));
         assert!(matches!(read("nowhere"), Err(FolderError::Read { .. })));
     }
 }

@@ -62,18 +62,11 @@ pub fn read(wire: protocol::Problem) -> Result<Problem, ProblemError> {
                 stdin: Bytes::from(test.stdin),
                 answer: Bytes::from(test.stdout),
             });
-            Ok(Problem::Stdio {
-                tests: tests.collect(),
-                checker: read_checker(stdio.checker)?,
-            })
+            Ok(Problem::Stdio { tests: tests.collect(), checker: read_checker(stdio.checker)? })
         }
         protocol::Problem::Assertions(assertions) => {
             let code = assertions.code;
-            at_most(
-                "number of bytes of code",
-                code.len(),
-                limits::SOURCE_BYTES_MAX,
-            )?;
+            at_most("number of bytes of code", code.len(), limits::SOURCE_BYTES_MAX)?;
             if code.trim().is_empty() {
                 return Err(ProblemError::Empty { what: "assertions" });
             }
@@ -85,9 +78,9 @@ pub fn read(wire: protocol::Problem) -> Result<Problem, ProblemError> {
         protocol::Problem::Unsupported { kind } if LATER_KINDS.contains(&kind.as_str()) => {
             Err(ProblemError::UnsupportedKind { kind })
         }
-        protocol::Problem::Unsupported { kind } => Err(ProblemError::UnknownKind {
-            kind: kind.chars().take(64).collect(),
-        }),
+        protocol::Problem::Unsupported { kind } => {
+            Err(ProblemError::UnknownKind { kind: kind.chars().take(64).collect() })
+        }
     }
 }
 
@@ -106,11 +99,7 @@ pub fn read_checker(wire: WireChecker) -> Result<Checker, ToleranceError> {
 }
 
 fn at_most(what: &'static str, value: usize, max: usize) -> Result<(), ProblemError> {
-    if value > max {
-        Err(ProblemError::TooLarge { what, value, max })
-    } else {
-        Ok(())
-    }
+    if value > max { Err(ProblemError::TooLarge { what, value, max }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -120,10 +109,7 @@ mod tests {
     use super::*;
 
     fn stdio(count: usize) -> protocol::Problem {
-        let test = protocol::TestCase {
-            stdin: String::new(),
-            stdout: "1".into(),
-        };
+        let test = protocol::TestCase { stdin: String::new(), stdout: "1".into() };
         protocol::Problem::Stdio(StdioProblem {
             tests: vec![test; count],
             checker: WireChecker::Tokens,
@@ -132,10 +118,7 @@ mod tests {
 
     #[test]
     fn the_number_of_tests_is_bounded_on_both_sides() {
-        assert_eq!(
-            read(stdio(0)).unwrap_err(),
-            ProblemError::Empty { what: "tests" }
-        );
+        assert_eq!(read(stdio(0)).unwrap_err(), ProblemError::Empty { what: "tests" });
         assert!(read(stdio(1)).is_ok());
         assert!(read(stdio(limits::TESTS_MAX)).is_ok());
         assert!(read(stdio(limits::TESTS_MAX + 1)).is_err());
@@ -144,15 +127,10 @@ mod tests {
     #[test]
     fn assertions_must_be_there_and_free_of_nul() {
         let read_code = |code: &str| {
-            read(protocol::Problem::Assertions(AssertionsProblem {
-                code: code.into(),
-            }))
+            read(protocol::Problem::Assertions(AssertionsProblem { code: code.into() }))
         };
         assert!(read_code("assert True").is_ok());
-        assert_eq!(
-            read_code(" \n").unwrap_err(),
-            ProblemError::Empty { what: "assertions" }
-        );
+        assert_eq!(read_code(" \n").unwrap_err(), ProblemError::Empty { what: "assertions" });
         assert_eq!(read_code("a\0").unwrap_err(), ProblemError::Nul);
     }
 
@@ -160,13 +138,7 @@ mod tests {
     fn kinds_that_come_later_differ_from_kinds_that_never_will() {
         let read_kind =
             |kind: &str| read(protocol::Problem::Unsupported { kind: kind.into() }).unwrap_err();
-        assert!(matches!(
-            read_kind("dmoj"),
-            ProblemError::UnsupportedKind { .. }
-        ));
-        assert!(matches!(
-            read_kind("stdoi"),
-            ProblemError::UnknownKind { .. }
-        ));
+        assert!(matches!(read_kind("dmoj"), ProblemError::UnsupportedKind { .. }));
+        assert!(matches!(read_kind("stdoi"), ProblemError::UnknownKind { .. }));
     }
 }

@@ -242,6 +242,7 @@ impl SlotGroups {
             Version::V1 => Some(SharedV1 {
                 pids_join: open_to_write(&self.pids.join("tasks"))?,
                 pids_max: open_to_write(&self.pids.join("pids.max"))?,
+                pids_current: open_to_read(&self.pids.join("pids.current"))?,
                 cpu_join: open_to_write(&self.cpu.join("tasks"))?,
                 cpu_usage: open_to_read(&self.cpu.join("cpuacct.usage"))?,
             }),
@@ -310,6 +311,7 @@ struct MemoryGroup {
     events: File,
     /// Version 2: here, and not in a hierarchy of their own.
     pids_max: Option<File>,
+    pids_current: Option<File>,
     cpu: Option<File>,
     limit: u64,
     pids: u32,
@@ -319,6 +321,7 @@ struct MemoryGroup {
 struct SharedV1 {
     pids_join: File,
     pids_max: File,
+    pids_current: File,
     cpu_join: File,
     cpu_usage: File,
 }
@@ -359,6 +362,11 @@ impl MemoryGroup {
             peak: optional(if is_v2 { "memory.peak" } else { "memory.max_usage_in_bytes" }),
             events: open_to_read(&of("memory.events", "memory.oom_control"))?,
             pids_max: if is_v2 { Some(open_to_write(&path.join("pids.max"))?) } else { None },
+            pids_current: if is_v2 {
+                Some(open_to_read(&path.join("pids.current"))?)
+            } else {
+                None
+            },
             cpu: if is_v2 { Some(open_to_read(&path.join("cpu.stat"))?) } else { None },
             limit: u64::MAX,
             pids: 0,
@@ -462,6 +470,15 @@ impl Meters {
         match (&self.shared, &self.memory[self.current].cpu) {
             (Some(shared), _) => Ok(Duration::from_nanos(value(&shared.cpu_usage)?)),
             (None, Some(stat)) => Ok(Duration::from_micros(field(stat, "usage_usec ")?)),
+            (None, None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Processes and threads of the run that are alive or not yet reaped.
+    pub(crate) fn members(&self) -> io::Result<u64> {
+        match (&self.shared, &self.memory[self.current].pids_current) {
+            (Some(shared), _) => value(&shared.pids_current),
+            (None, Some(current)) => value(current),
             (None, None) => Err(io::ErrorKind::NotFound.into()),
         }
     }

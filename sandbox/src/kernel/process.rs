@@ -169,6 +169,19 @@ pub(crate) fn kill_all() -> io::Result<()> {
     }
 }
 
+/// Kills one child and waits for it. Having no such child is success.
+pub(crate) fn kill_one(child: Pid) -> io::Result<()> {
+    use nix::errno::Errno;
+    match nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    match nix::sys::wait::waitpid(child, Some(nix::sys::wait::WaitPidFlag::__WALL)) {
+        Ok(_) | Err(Errno::ECHILD) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Takes hold of a process by its number (`pidfd_open(2)`).
 pub(crate) fn open_descriptor(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: integers only.
@@ -241,6 +254,12 @@ pub(crate) mod in_child {
         check(unsafe { libc::syscall(libc::SYS_dup2, from, to) })
     }
 
+    /// Takes the close-on-exec mark off a descriptor.
+    pub(crate) fn keep_on_exec(fd: c_int) -> Step {
+        // SAFETY: integers only.
+        check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, 0) })
+    }
+
     /// Closes every descriptor from `first` on.
     pub(crate) fn close_from(first: c_int) -> Step {
         // SAFETY: integers only; descriptors closed here are this process's own copies.
@@ -308,6 +327,41 @@ pub(crate) mod in_child {
         check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
         // SAFETY: integers only.
         check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
+    }
+
+    /// Locks the secure bits and clears the inheritable set: with [`become_user`] in between, no
+    /// capability is left in any set.
+    pub(crate) fn lock_secure_bits() -> Step {
+        let bits = crate::kernel::credentials::LOCKED_SECURE_BITS;
+        // SAFETY: integers only.
+        check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_SECUREBITS, bits, 0, 0, 0) })
+    }
+
+    /// `capset(2)` to nothing.
+    pub(crate) fn drop_capabilities() -> Step {
+        let header = [0x2008_0522_u32, 0];
+        let data = [[0_u32; 3]; 2];
+        // SAFETY: header and data have the layout of version 3.
+        check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) })
+    }
+
+    /// Lets the template's capabilities survive exec.
+    pub(crate) fn raise_template_capabilities() -> Step {
+        for number in crate::kernel::credentials::TEMPLATE_CAPABILITY_NUMBERS {
+            let (option, raise) = (libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE);
+            // SAFETY: integers only.
+            check(unsafe { libc::syscall(libc::SYS_prctl, option, raise, number, 0, 0) })?;
+        }
+        Ok(())
+    }
+
+    /// Kills every process of this user in the pid namespace but itself.
+    pub(crate) fn kill_own_user() -> Step {
+        // SAFETY: integers only.
+        match check(unsafe { libc::syscall(libc::SYS_kill, -1, libc::SIGKILL) }) {
+            Err(libc::ESRCH) => Ok(()),
+            other => other,
+        }
     }
 
     /// Sets the file mode mask.
