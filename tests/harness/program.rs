@@ -58,6 +58,9 @@ pub struct Expect {
     pub verdict: Vec<String>,
     /// `stdio` and `assertions`: the reward.
     pub reward: Option<f64>,
+    /// Why the program gets what it should not: a gap that is known and not yet closed. The
+    /// expectation then pins what happens today, so that closing the gap fails the test.
+    pub known_gap: Option<String>,
     /// Must not occur anywhere in the reply.
     #[serde(default)]
     pub forbidden: Vec<String>,
@@ -204,6 +207,8 @@ impl Program {
 impl Expect {
     fn check(&self) -> Result<()> {
         ensure!(self.idea.ends_with('.'), "the idea is a sentence");
+        let rewarded = self.reward.is_some_and(|reward| reward > 0.0);
+        ensure!(rewarded <= self.known_gap.is_some(), "a rewarded cheat without a known gap");
         let is_run = self.kind == Kind::Run;
         ensure!(is_run != self.termination.is_empty(), "termination belongs to kind run");
         ensure!(is_run != self.reward.is_some(), "reward belongs to a judged kind");

@@ -129,6 +129,9 @@ async fn the_sandbox_never_speaks_of_judging() -> Result<()> {
     none(&spoken("sandbox/src", &banned, Source::lines)?)
 }
 
+/// What the sandbox's public interface itself says, and the judge hence must.
+const SANDBOX_NAMES: [&str; 3] = ["cgroup_parent", "error::cgroup", "\"cgroup\""];
+
 /// In code only: documentation may name what the sandbox does for it.
 async fn the_judge_never_speaks_of_kernel_mechanisms() -> Result<()> {
     let banned =
@@ -147,7 +150,10 @@ where
     let mut findings = Vec::new();
     for source in Vec::leak(rust_sources(&[folder])?) {
         for (number, line) in lines(source) {
-            let lower = line.to_lowercase();
+            let mut lower = line.to_lowercase();
+            for name in SANDBOX_NAMES {
+                lower = lower.replace(name, "");
+            }
             let words = banned.iter().filter(|word| says(&lower, word));
             findings.extend(words.map(|word| format!("{}:{number}: {word}", source.path)));
         }
