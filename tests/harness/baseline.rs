@@ -92,22 +92,22 @@ impl Baseline {
         bail!(message)
     }
 
-    /// How many processes, and which control groups: for comparing an idle service with itself,
-    /// where a slot that was built again has other process numbers.
+    /// What an idle service consists of, without the numbers that change when a slot is built again.
     #[must_use]
     pub fn shape(&self) -> Shape {
-        Shape {
-            processes: self.processes.len(),
-            mounts: self.mounts.clone(),
-            cgroups: self.cgroups.len(),
-            ipc: self.ipc.clone(),
-            sockets_and_pipes: self
-                .descriptors
-                .iter()
-                .filter(|(kind, _)| matches!(kind.as_str(), "socket" | "pipe"))
-                .map(|(_, count)| count)
-                .sum(),
+        let mut counts = self.mounts.clone();
+        for process in &self.processes {
+            let name = process.split(' ').nth(1).unwrap_or_default();
+            *counts.entry(format!("process {name}")).or_insert(0) += 1;
         }
+        for (kind, count) in &self.descriptors {
+            if matches!(kind.as_str(), "socket" | "pipe") {
+                *counts.entry("sockets and pipes".to_owned()).or_insert(0) += count;
+            }
+        }
+        counts.insert("control groups".to_owned(), self.cgroups.len());
+        counts.extend(self.ipc.iter().map(|object| (object.clone(), 1)));
+        Shape(counts)
     }
 
     fn leftovers(&self, now: &Self) -> Vec<String> {
@@ -125,19 +125,24 @@ impl Baseline {
     }
 }
 
-/// A [`Baseline`] without the numbers that change when a slot is built again.
+/// How often each thing is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Descendants of the service.
-    pub processes: usize,
-    /// Mounts of the host, with how often each is there.
-    pub mounts: BTreeMap<String, usize>,
-    /// Our control groups in all hierarchies.
-    pub cgroups: usize,
-    /// System V objects and message queues of the host.
-    pub ipc: BTreeSet<String>,
-    /// Sockets and pipes that the service holds.
-    pub sockets_and_pipes: usize,
+pub struct Shape(BTreeMap<String, usize>);
+
+impl Shape {
+    /// What `self` has more or less of than `before`, in words.
+    #[must_use]
+    pub fn difference(&self, before: &Self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let count = |shape: &Self| shape.0.get(name).copied().unwrap_or(0);
+                let (then, now) = (count(before), count(self));
+                (then != now).then(|| format!("{name}: {then} before, {now} now"))
+            })
+            .collect()
+    }
 }
 
 fn counted(

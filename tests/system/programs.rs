@@ -9,7 +9,10 @@ use harness::{Baseline, Client, Service, ServiceConfig, deadline};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::wire::{ADD, add_submission, brief, expect_verdict, judge_one, run};
+use crate::wire::{
+    ADD, ADD_SLOWLY, add_submission, assertions_submission, brief, expect_verdict, judge,
+    judge_one, run,
+};
 use crate::{Needs, named, trial};
 
 /// How long the service may take to look as before.
@@ -65,7 +68,7 @@ async fn contained(name: String) -> Result<()> {
     if !is_available(&client, &program.expect.language).await? {
         bail!("{} is not available on this host", program.expect.language);
     }
-    honest(&client).await.context("before")?;
+    warmed(&client, slots).await.context("before")?;
     let pid = service.pid()?;
     let idle = settled(pid).await;
 
@@ -78,11 +81,14 @@ async fn contained(name: String) -> Result<()> {
         next(&client, then, source).await.context("the next program")?;
     }
     honest(&client).await.context("after")?;
-    let same =
-        deadline::poll(SETTLE_TIME_MAX, || (Baseline::of(pid, &[]).shape() == idle).then_some(()));
-    if same.await.is_none() {
-        bail!("idle service before: {idle:?}\nand after: {:?}", Baseline::of(pid, &[]).shape());
-    }
+    warmed(&client, slots).await.context("after")?;
+    let mut changes = Vec::new();
+    let same = deadline::poll(SETTLE_TIME_MAX, || {
+        changes = Baseline::of(pid, &[]).shape().difference(&idle);
+        changes.is_empty().then_some(())
+    });
+    let same = same.await.is_some();
+    ensure!(same, "the idle service is not what it was: {changes:?}");
     service.terminate().await
 }
 
@@ -105,6 +111,27 @@ async fn is_available(client: &Client, language: &str) -> Result<bool> {
     let reply = client.get("/v1/languages").await?.ok_json()?;
     let languages = reply["languages"].as_array().context("no languages")?;
     Ok(languages.iter().any(|entry| entry["name"] == language && entry["available"] == true))
+}
+
+/// Has every slot run what keeps something for later: an interpreter of either kind of problem stays
+/// warm in the slot that has used it. Programs that last fill all slots at once.
+async fn warmed(client: &Client, slots: usize) -> Result<()> {
+    let source = if slots == 1 { ADD } else { ADD_SLOWLY };
+    let pause = if slots == 1 { "" } else { "import time\ntime.sleep(1)\n" };
+    for submission in
+        [add_submission("", source), assertions_submission("", pause, "assert 1 + 1 == 2\n")]
+    {
+        let numbered = |number: usize| {
+            let mut submission = submission.clone();
+            submission["id"] = json!(number.to_string());
+            submission
+        };
+        let submissions: Vec<Value> = (0..slots).map(numbered).collect();
+        for result in judge(client, &submissions).await? {
+            expect_verdict(&result, "accepted")?;
+        }
+    }
+    Ok(())
 }
 
 async fn honest(client: &Client) -> Result<()> {
