@@ -15,6 +15,7 @@ mod sandbox_streams;
 mod sandbox_views;
 mod service;
 mod tidy;
+mod warm;
 mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -67,6 +68,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(sandbox_runs::trials());
     trials.extend(sandbox_streams::trials());
     trials.extend(sandbox_views::trials());
+    trials.extend(warm::trials());
     trials.extend(service::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());
