@@ -5,6 +5,7 @@
 //! use the sandbox in process start from this executable, hence the first statement of `main`.
 
 mod cli;
+mod faults;
 mod ground;
 mod humaneval;
 mod languages;
@@ -48,6 +49,11 @@ enum Needs {
 
 fn main() -> ExitCode {
     sandbox::resident_entry();
+    if std::env::args().nth(1).as_deref() == Some(faults::VICTIM) {
+        return ExitCode::from(u8::from(
+            runtime().and_then(|it| it.block_on(faults::victim())).is_err(),
+        ));
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     match trials() {
@@ -69,6 +75,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(sandbox_streams::trials());
     trials.extend(sandbox_views::trials());
     trials.extend(warm::trials());
+    trials.extend(faults::trials());
     trials.extend(service::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());
