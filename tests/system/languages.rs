@@ -170,7 +170,7 @@ async fn rust_programs_get_their_verdicts() -> Result<()> {
               println!(\"{sum}\"); }\n",
         wrong: "fn main() { println!(\"0\"); }\n",
         crash: "fn main() { panic!(\"no\"); }\n",
-        endless: "fn main() { loop { std::hint::black_box(0); } }\n",
+        endless: "fn main() { let mut n = 0u64; loop { n = unsafe { std::ptr::read_volatile(&n) } + 1; } }\n",
         broken: "fn main() { let x: i32 = \"text\"; }\n",
         broken_verdict: "compile_error",
     })
