@@ -105,7 +105,7 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
     stage.prepare(request)?;
     stage.fill(&request.entries, request.id_base)?;
     stage.assemble(&request.entries)?;
-    let writable: OwnedFd = fs::File::open(&stage.writable).step("hold the writable layer")?.into();
+    let writable = mount::hold_options(&stage.writable).step("hold the writable layer")?;
     mount::pivot(&stage.root).step("pivot to the new root")?;
     let (ours, theirs) = nix::sys::socket::socketpair(
         nix::sys::socket::AddressFamily::Unix,

@@ -100,13 +100,13 @@ pub(crate) enum CollectedHeader {
 /// What the supervisor hears while a slot is built.
 #[derive(Debug)]
 pub(crate) enum BuildReply {
-    /// From the builder: the resident's pidfd, and the root of the writable layer.
+    /// From the builder: the resident's pidfd, and a hold on the writable layer's options.
     Resident { pidfd: OwnedFd, writable: OwnedFd },
     /// From either: a fault; from the resident: that it serves.
     Reply(Reply),
 }
 
-/// Hands the resident's pidfd and the root of its writable layer to the supervisor.
+/// Hands the resident's pidfd and the hold on its writable layer to the supervisor.
 pub(crate) fn send_resident(
     socket: &impl AsRawFd,
     pidfd: &OwnedFd,

@@ -49,6 +49,7 @@ pub(crate) struct Blueprint<'a> {
 pub(crate) struct Slot {
     socket: AsyncSocket,
     resident: OwnedFd,
+    /// A hold on the writable layer's options.
     writable: OwnedFd,
     /// Size of the writable layer now, and how much of it the lease's own files take.
     disk_bytes: u64,

@@ -8,6 +8,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -26,22 +27,30 @@ pub(crate) fn memory(target: &Path, bytes: u64, inodes: u64, flags: MsFlags) -> 
     Ok(mount(Some("assay"), target, Some("tmpfs"), flags, Some(options.as_str()))?)
 }
 
-/// Changes the size of a memory file system, held by a descriptor of its root. The mount need not be
-/// in the caller's namespace (`fsopen(2)`, `fspick(2)`, `fsconfig(2)`).
-pub(crate) fn resize_memory(root: &OwnedFd, bytes: u64) -> io::Result<()> {
-    const FSPICK_EMPTY_PATH: u32 = 8;
-    const FSCONFIG_SET_STRING: u32 = 1;
-    const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
-    let value = CString::new(bytes.to_string())?;
-    let flags = FSPICK_EMPTY_PATH | 1; // FSPICK_CLOEXEC
-    // SAFETY: an empty NUL-terminated path; the descriptor is open.
-    let context = unsafe { libc::syscall(libc::SYS_fspick, root.as_raw_fd(), c"".as_ptr(), flags) };
+/// Takes hold of the file system mounted at `root`, to change its options later (`fspick(2)`).
+///
+/// Asked of the caller's mount namespace, unlike the change itself ([`resize_memory`]), which is asked
+/// of the file system: so the builder takes hold, and the supervisor changes.
+pub(crate) fn hold_options(root: &Path) -> io::Result<OwnedFd> {
+    const FSPICK_CLOEXEC: u32 = 1;
+    let root = CString::new(root.as_os_str().as_bytes())?;
+    // SAFETY: a NUL-terminated path that outlives the call.
+    let context =
+        unsafe { libc::syscall(libc::SYS_fspick, libc::AT_FDCWD, root.as_ptr(), FSPICK_CLOEXEC) };
     let context = i32::try_from(context).map_err(|_| io::ErrorKind::InvalidData)?;
     if context < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel has just made this descriptor for us alone.
-    let context = unsafe { OwnedFd::from_raw_fd(context) };
+    Ok(unsafe { OwnedFd::from_raw_fd(context) })
+}
+
+/// Changes the size of a memory file system, held by [`hold_options`] (`fsconfig(2)`). The caller
+/// must be privileged over the user namespace that mounted it: inside it, or as its owner outside.
+pub(crate) fn resize_memory(context: &OwnedFd, bytes: u64) -> io::Result<()> {
+    const FSCONFIG_SET_STRING: u32 = 1;
+    const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
+    let value = CString::new(bytes.to_string())?;
     let fd = context.as_raw_fd();
     // SAFETY: both strings are NUL-terminated and outlive the call.
     let set = unsafe {
