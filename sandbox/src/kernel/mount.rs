@@ -13,6 +13,7 @@ use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 /// Nothing that happens here is seen outside, nor the other way round.
 pub(crate) fn make_private() -> io::Result<()> {
@@ -69,8 +70,21 @@ pub(crate) fn resize_memory(context: &OwnedFd, bytes: u64) -> io::Result<()> {
 
 /// Changes the flags of the mount at `target` to read-only.
 pub(crate) fn make_read_only(target: &Path, extra: MsFlags) -> io::Result<()> {
-    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
-    Ok(mount(None::<&str>, target, None::<&str>, flags | extra, None::<&str>)?)
+    restrict(target, MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | extra)
+}
+
+/// Adds restrictions to the mount at `target`. Those of the mount that it shows are kept: inside a
+/// user namespace the kernel refuses to lose them (`mount_namespaces(7)`, locked flags).
+fn restrict(target: &Path, flags: MsFlags) -> io::Result<()> {
+    let found = statvfs(target)?.flags();
+    let kept = [
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+    ];
+    let kept = kept.iter().filter(|(flag, _)| found.contains(*flag)).map(|(_, kept)| *kept);
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags | kept.collect::<MsFlags>();
+    Ok(mount(None::<&str>, target, None::<&str>, flags, None::<&str>)?)
 }
 
 /// Shows `source` at `target`, read-only.
