@@ -18,14 +18,16 @@ use crate::kernel::cgroup::SlotGroups;
 use crate::kernel::descriptors;
 use crate::limits::{INLINE_BYTES_MAX, Limits, MESSAGE_BYTES_MAX};
 use crate::outcome::{Termination, Usage};
+use crate::privilege::Privilege;
 
 /// The first message to a new process: what to become.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BuildRequest {
     pub(crate) slot: u32,
-    /// The first of the slot's ids outside.
+    pub(crate) privilege: Privilege,
+    /// With root, the first of the slot's ids outside.
     pub(crate) id_base: u32,
-    pub(crate) groups: SlotGroups,
+    pub(crate) groups: Option<SlotGroups>,
     pub(crate) entries: Vec<crate::image::Entry>,
     pub(crate) disk_bytes: u64,
     /// Interpreters that are kept warm.

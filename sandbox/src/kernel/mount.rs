@@ -87,6 +87,12 @@ fn restrict(target: &Path, flags: MsFlags) -> io::Result<()> {
     Ok(mount(None::<&str>, target, None::<&str>, flags, None::<&str>)?)
 }
 
+/// Shows the folder `source` at `target` as it is, but for what `restrictions` forbid there.
+pub(crate) fn bind_folder(source: &Path, target: &Path, restrictions: MsFlags) -> io::Result<()> {
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    restrict(target, MsFlags::MS_NOSUID | MsFlags::MS_NODEV | restrictions)
+}
+
 /// Shows `source` at `target`, read-only.
 pub(crate) fn bind_read_only(source: &Path, target: &Path) -> io::Result<()> {
     mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
@@ -130,6 +136,15 @@ pub(crate) fn private_read_only(source: &Path, empty: &Path, target: &Path) -> i
     }
 }
 
+/// A folder that shows every process of the caller's pid namespace, and is mounted nowhere any more.
+pub(crate) fn all_processes(target: &Path) -> io::Result<OwnedFd> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
+    mount(Some("proc"), target, Some("proc"), flags, None::<&str>)?;
+    let folder = fs::File::open(target)?;
+    umount2(target, MntFlags::MNT_DETACH)?;
+    Ok(folder.into())
+}
+
 /// The process file system of the caller's pid namespace; processes of other users are invisible.
 pub(crate) fn process_files(target: &Path) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -142,9 +157,25 @@ pub(crate) fn mask(target: &Path, empty_file: &Path, empty_folder: &Path) -> io:
     bind_read_only(if is_folder { empty_folder } else { empty_file }, target)
 }
 
+/// The five harmless character devices: name and minor number (`mem(4)`, `random(4)`).
+const DEVICES: [(&str, u64); 5] =
+    [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)];
+
+/// The machine's own devices, for where none can be made: reading and writing goes to the device, and
+/// the mounts keep their inodes from being changed.
+pub(crate) fn device_binds(folder: &Path) -> io::Result<()> {
+    for (name, _) in DEVICES {
+        let (source, target) = (Path::new("/dev").join(name), folder.join(name));
+        fs::write(&target, "")?;
+        mount(Some(&source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        make_read_only(&target, MsFlags::MS_NOEXEC)?;
+    }
+    Ok(())
+}
+
 /// The five harmless character devices, made new so that no inode is shared with anybody.
 pub(crate) fn device_nodes(folder: &Path) -> io::Result<()> {
-    for (name, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)] {
+    for (name, minor) in DEVICES {
         let path = folder.join(name);
         let mode = Mode::from_bits_truncate(0o666);
         mknod(&path, SFlag::S_IFCHR, mode, makedev(1, minor))?;
