@@ -245,8 +245,8 @@ fn without_groups() -> Vec<Layer> {
         ),
         Layer::weak(
             "cpu time limit",
-            "by the processes' clocks: a child whose parent ignores its end is charged only while it \
-             lives, the wall time bounds it",
+            "by the processes' clocks: short-lived children whose parent ignores their end are missed, \
+             the wall time bounds them",
             DELEGATED,
         ),
         Layer::weak("pids limit", "RLIMIT_NPROC, of the slot's user namespace", DELEGATED),

@@ -4,8 +4,9 @@
 //! ended ones are charged when they are reaped. Both hold what a process's own waited-for children
 //! used. Weaker than control groups, and said so by [`crate::preflight`]:
 //!
-//! - A child whose parent ignores its end (`SIGCHLD` ignored, `wait(2)`) is charged only while it
-//!   lives. What it takes is bounded by the wall time, as the slot has one processor.
+//! - What a child used whose parent ignores its end (`SIGCHLD` ignored, `wait(2)`) is in no sum. It is
+//!   charged as far as the sum falls between two looks; what lives for less than some
+//!   [`LOOK_INTERVAL`]s is missed, and bounded by the wall time only.
 //! - Memory is what processes have mapped, found by a look every [`LOOK_INTERVAL`]. Between two looks
 //!   one processor can touch some tens of mebibytes. The kernel's own memory is not counted.
 
@@ -29,6 +30,8 @@ pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The shortest time between two looks: a program that writes much wakes us often.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// By how much a process's sum of its children may be rounded down: a tick of each of two figures.
+const ROUNDED_MAX: Duration = Duration::from_millis(20);
 /// What a process may have mapped of its image, which is not its own memory, and is counted all the
 /// same in what the kernel tells of a process that has ended.
 const CODE_BYTES_MAX: u64 = 64 << 20;
@@ -51,7 +54,13 @@ struct Run {
     /// inherits it as its own.
     inherited: u64,
     /// Of those that were reaped.
-    cpu: Duration,
+    reaped: Duration,
+    /// Of those that went without being in any sum.
+    lost: Duration,
+    /// The most that was ever found: it never falls.
+    charged: Duration,
+    /// What the last look saw of the living and the reaped.
+    summed: Duration,
     peak: u64,
     exhausted: bool,
     /// The last look and what it saw, until something else is learned.
@@ -94,7 +103,7 @@ impl Account {
 
     /// Adds what a process that has been reaped used.
     pub(crate) fn charge(&mut self, reaped: &Reaped) {
-        self.run.cpu += reaped.cpu_time;
+        self.run.reaped += reaped.cpu_time;
         self.run.looked = None;
         if reaped.resident_bytes_max > self.run.inherited {
             self.run.peak = self.run.peak.max(reaped.resident_bytes_max);
@@ -122,7 +131,15 @@ impl Account {
         }
         self.run.peak = self.run.peak.max(resident);
         self.run.exhausted |= resident > self.run.memory;
-        let cpu = self.run.cpu + sum.cpu;
+        let summed = self.run.reaped + sum.cpu;
+        let fallen = self.run.summed.saturating_sub(summed);
+        // As many as may be parents of what has just gone.
+        let parents = u32::try_from(living.len() / 2).unwrap_or(u32::MAX).max(1);
+        let tolerance = ROUNDED_MAX.saturating_mul(parents);
+        self.run.lost += fallen.saturating_sub(tolerance);
+        self.run.summed = summed;
+        let cpu = self.run.charged.max(summed + self.run.lost);
+        self.run.charged = cpu;
         self.run.looked = Some((Instant::now(), cpu));
         Ok(cpu)
     }
@@ -271,7 +288,7 @@ mod tests {
             assert_eq!(account.memory_exhausted(), exhausted, "{bytes}");
             assert_eq!(account.peak_memory(), Bytes(bytes));
         }
-        assert_eq!(account.run.cpu, Duration::from_millis(21));
+        assert_eq!(account.run.reaped, Duration::from_millis(21));
         account.start(&limits).unwrap();
         assert!(!account.memory_exhausted());
     }

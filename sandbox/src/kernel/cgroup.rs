@@ -107,10 +107,11 @@ impl Parent {
     pub(crate) fn is_delegated(&self) -> bool {
         let writable =
             |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+        let members = if self.version == Version::V2 { "cgroup.procs" } else { "tasks" };
         let folders = [&self.memory, &self.pids, &self.cpu];
         let known = fs::read_to_string(self.memory.join("cgroup.controllers")).unwrap_or_default();
         let has = |wanted: &str| known.split_whitespace().any(|name| name == wanted);
-        folders.iter().all(|path| writable(path) && writable(&path.join("cgroup.procs")))
+        folders.iter().all(|path| writable(path) && writable(&path.join(members)))
             && (self.version == Version::V1 || ["memory", "pids", "cpu"].into_iter().all(has))
     }
 
