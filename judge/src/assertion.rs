@@ -12,8 +12,10 @@ use crate::language::Driver;
 const PYTHON: &str = include_str!("drivers/driver.py");
 const JAVASCRIPT: &str = include_str!("drivers/driver.js");
 const LOADER: &str = include_str!("drivers/loader.c");
-const SEAM: &str = include_str!("drivers/seam.h");
-const TAIL: &str = include_str!("drivers/tail.h");
+const C_SEAM: &str = include_str!("drivers/seam.h");
+const C_TAIL: &str = include_str!("drivers/tail.h");
+const RUST_SEAM: &str = include_str!("drivers/seam.rs");
+const RUST_TAIL: &str = include_str!("drivers/tail.rs");
 const JAVA: &str = include_str!("drivers/Driver.java");
 
 /// What a driver needs.
@@ -45,45 +47,57 @@ pub struct Secrets {
     pub entry: Secret,
 }
 
+impl Secrets {
+    /// The entry as an identifier.
+    #[must_use]
+    pub fn entry_name(&self) -> String {
+        format!("assay_{}", self.entry.as_str())
+    }
+}
+
 /// Joins a candidate and its assertions for `driver`.
 #[must_use]
 pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly {
     let source = |content: Bytes| (parts.source_name.to_owned(), content);
     let file =
         |name: &str, text: &'static str| (name.to_owned(), Bytes::from_static(text.as_bytes()));
-    let proof = secrets.proof.as_str();
+    let interpreted = |name, text| Assembly {
+        files: vec![source(Bytes::copy_from_slice(parts.source)), file(name, text)],
+        stdin: format!("{}\n{}", secrets.proof.as_str(), parts.assertions).into(),
+    };
+    let entry = secrets.entry_name();
+    let native = |seam: String, tail: &str| Assembly {
+        files: vec![
+            source(joined(parts, &[&seam, parts.assertions, tail])),
+            file("loader.c", LOADER),
+        ],
+        stdin: format!("{} {entry}\n", secrets.proof.as_str()).into(),
+    };
     match driver {
-        Driver::Python | Driver::Javascript => {
-            let (name, text) = match driver {
-                Driver::Python => ("driver.py", PYTHON),
-                Driver::Javascript | Driver::Native | Driver::Java => ("driver.js", JAVASCRIPT),
-            };
-            Assembly {
-                files: vec![source(Bytes::copy_from_slice(parts.source)), file(name, text)],
-                stdin: format!("{proof}\n{}", parts.assertions).into(),
-            }
-        }
+        Driver::Python => interpreted("driver.py", PYTHON),
+        Driver::Javascript => interpreted("driver.js", JAVASCRIPT),
         Driver::Native => {
-            let entry = format!("assay_{}", secrets.entry.as_str());
             let extension = parts.source_name.rsplit('.').next().unwrap_or("c");
-            let mut text = parts.source.to_vec();
-            text.extend_from_slice(SEAM.replace("ENTRY", &entry).as_bytes());
-            text.extend_from_slice(format!("#line 1 \"assertions.{extension}\"\n").as_bytes());
-            text.extend_from_slice(parts.assertions.as_bytes());
-            text.extend_from_slice(TAIL.replace("ENTRY", &entry).as_bytes());
-            Assembly {
-                files: vec![source(text.into()), file("loader.c", LOADER)],
-                stdin: format!("{proof} {entry}\n").into(),
-            }
+            let seam = C_SEAM.replace("ENTRY", &entry);
+            let line = format!("{seam}#line 1 \"assertions.{extension}\"\n");
+            native(line, &C_TAIL.replace("ENTRY", &entry))
         }
-        Driver::Java => {
-            let text = [parts.source, b"\n", parts.assertions.as_bytes(), b"\n"];
-            Assembly {
-                files: vec![source(text.concat().into()), file("driver/Driver.java", JAVA)],
-                stdin: format!("{proof}\n").into(),
-            }
-        }
+        Driver::Rust => native(RUST_SEAM.to_owned(), &RUST_TAIL.replace("ENTRY", &entry)),
+        Driver::Java => Assembly {
+            files: vec![
+                source(joined(parts, &["\n", parts.assertions, "\n"])),
+                ("driver/Driver.java".to_owned(), JAVA.replace("ENTRY", &entry).into()),
+            ],
+            stdin: format!("{}\n", secrets.proof.as_str()).into(),
+        },
     }
+}
+
+/// The source, and what comes after it.
+fn joined(parts: Parts<'_>, rest: &[&str]) -> Bytes {
+    let mut text = parts.source.to_vec();
+    rest.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
+    text.into()
 }
 
 #[cfg(test)]
@@ -104,7 +118,9 @@ mod tests {
     #[test]
     fn the_proof_is_in_no_file() {
         let proof = Secret::new([1; SECRET_BYTES]);
-        for driver in [Driver::Python, Driver::Javascript, Driver::Native, Driver::Java] {
+        for driver in
+            [Driver::Python, Driver::Javascript, Driver::Native, Driver::Rust, Driver::Java]
+        {
             let assembly = assembly(driver);
             let stdin = String::from_utf8(assembly.stdin.to_vec()).unwrap();
             assert!(stdin.starts_with(proof.as_str()));
@@ -127,10 +143,12 @@ mod tests {
 
     #[test]
     fn a_native_program_is_entered_by_a_name_nobody_knows() {
-        let assembly = assembly(Driver::Native);
         let entry = format!("assay_{}", "02".repeat(SECRET_BYTES));
-        assert!(assembly.stdin.ends_with(format!(" {entry}\n").as_bytes()));
-        let text = String::from_utf8(assembly.files[0].1.to_vec()).unwrap();
-        assert!(text.contains(&entry) && !text.contains("ENTRY"));
+        for driver in [Driver::Native, Driver::Rust] {
+            let assembly = assembly(driver);
+            assert!(assembly.stdin.ends_with(format!(" {entry}\n").as_bytes()));
+            let text = String::from_utf8(assembly.files[0].1.to_vec()).unwrap();
+            assert!(text.contains(&entry) && !text.contains("ENTRY"));
+        }
     }
 }

@@ -28,6 +28,8 @@ pub struct Language {
     pub assertions: Option<(Driver, Recipe)>,
     /// `NAME=value` entries.
     pub environment: Vec<String>,
+    /// Modules that its warm interpreters have loaded; empty where it has none.
+    pub warm: Vec<String>,
     /// How its runtime names failures.
     pub patterns: FailurePatterns,
     /// Default limits that differ from those of other languages.
@@ -58,6 +60,8 @@ pub enum Driver {
     Javascript,
     /// A C program that loads both parts as a shared object.
     Native,
+    /// The same for Rust.
+    Rust,
     /// A Java class that calls the program's `main`.
     Java,
 }
@@ -123,6 +127,8 @@ struct Row {
     version: Vec<String>,
     #[serde(default)]
     environment: Vec<String>,
+    #[serde(default)]
+    warm: Vec<String>,
     #[serde(default)]
     memory_failures: Vec<String>,
     #[serde(default)]
@@ -270,6 +276,7 @@ fn resolve_row(row: &Row, has: &impl Fn(&str) -> bool) -> Result<Language, Strin
         recipe,
         assertions,
         environment: row.environment.clone(),
+        warm: row.warm.clone(),
         patterns: FailurePatterns {
             memory: row.memory_failures.clone(),
             assertion: row.assertion_failures.clone(),
@@ -360,7 +367,7 @@ mod tests {
     #[test]
     fn no_toolchain_placeholder_is_left() {
         let languages = Languages::resolve(|_| true).unwrap();
-        let known = ["{box}", "{heap_mib}", "{class}", "{main_class}"];
+        let known = ["{box}", "{entry}", "{heap_mib}", "{class}", "{main_class}"];
         for language in languages.available() {
             let recipes = std::iter::once(&language.recipe)
                 .chain(language.assertions.as_ref().map(|(_, recipe)| recipe));

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use sandbox::spec::{BOX_DIR, CollectFile, FileMode, InputFile, RelativePath, SpecError};
+use sandbox::warm::Warmup;
 use sandbox::{Limits, RunSpec};
 
 use crate::assertion::{self, Parts, Secrets};
@@ -68,7 +69,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
         return Ok(None);
     };
     let language = &submission.language;
-    let names = match &submission.problem {
+    let mut names = match &submission.problem {
         Problem::Stdio { .. } => Names::of(language, &source, submission.limits),
         // The class that has `main` may begin in the source and end in the assertions.
         Problem::Assertions { code } => {
@@ -78,6 +79,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     let source_name = names.fill(&language.source);
     let program = match (&submission.problem, &language.assertions) {
         (Problem::Assertions { code }, Some((driver, recipe))) => {
+            names.entry = secrets.entry_name();
             let parts = Parts { source: &source, source_name: &source_name, assertions: code };
             let assembly = assertion::assemble(*driver, parts, secrets);
             let check = Check::Proof(secrets.proof.clone());
@@ -132,6 +134,7 @@ struct Program<'a> {
 struct Names {
     heap_mib: String,
     classes: java::Classes,
+    entry: String,
 }
 
 impl Names {
@@ -141,13 +144,14 @@ impl Names {
         } else {
             java::classes("")
         };
-        Self { heap_mib: heap_mib(limits).to_string(), classes }
+        Self { heap_mib: heap_mib(limits).to_string(), classes, entry: String::new() }
     }
 
     fn fill(&self, argument: &str) -> String {
         argument
             .replace("{box}", BOX_DIR)
             .replace("{heap_mib}", &self.heap_mib)
+            .replace("{entry}", &self.entry)
             .replace("{main_class}", &self.classes.main)
             .replace("{class}", &self.classes.file)
     }
@@ -194,6 +198,25 @@ fn run_spec(
 ) -> Result<RunSpec, SpecError> {
     let argv = recipe.run.iter().map(|argument| names.fill(argument)).chain(args.iter().cloned());
     RunSpec::new(argv)?.env(environment(language))
+}
+
+/// The runs of a language that can be started from a warm interpreter: of programs without
+/// arguments, and of assertions.
+#[must_use]
+pub fn warmups(language: &Language) -> Vec<Warmup> {
+    if language.warm.is_empty() {
+        return Vec::new();
+    }
+    let names = Names::of(language, b"", Limits::default());
+    let assertions = language.assertions.as_ref().map(|(_, recipe)| recipe);
+    std::iter::once(&language.recipe)
+        .chain(assertions)
+        .map(|recipe| Warmup {
+            argv: recipe.run.iter().map(|argument| names.fill(argument)).collect(),
+            env: environment(language),
+            preload: language.warm.clone(),
+        })
+        .collect()
 }
 
 /// The whole environment of a program: nothing of ours is inherited.

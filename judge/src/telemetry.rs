@@ -1,5 +1,7 @@
 //! Logs and metrics. Every metric name carries its unit; none carries an id.
 
+use std::io::IsTerminal as _;
+
 use prometheus::{
     Encoder, HistogramOpts, HistogramTimer, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     Opts, Registry, TextEncoder,
@@ -115,7 +117,6 @@ impl Metrics {
     }
 
     /// Starts timing a stage.
-    #[must_use]
     pub fn stage(&self, stage: Stage) -> HistogramTimer {
         self.stages.with_label_values(&[stage.name()]).start_timer()
     }
@@ -190,7 +191,10 @@ pub enum LogError {
 /// The filter is wrong, or logging was started before.
 pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&config.filter)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match config.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),

@@ -42,7 +42,7 @@ use crate::kernel::{credentials, descriptors, mount, network};
 use crate::limits::WRITABLE_INODES_MAX;
 use crate::meters::Meters;
 use crate::privilege::Privilege;
-use crate::resident::{PLACES, Place, Resident, SHARED_MEMORY_DIR, Use};
+use crate::resident::{Footprint, PLACES, Place, Resident, SHARED_MEMORY_DIR, Use};
 use crate::run::Launcher;
 
 /// An empty folder in every slot, shown in place of what programs may not see.
@@ -397,6 +397,7 @@ fn settle(
 ) -> Result<Resident, Fault> {
     mount::process_files(Path::new("/proc")).step("mount /proc")?;
     become_session_leader(request)?;
+    let footprint = Footprint::open().step("hold the own memory's counters")?;
     unshare(CloneFlags::CLONE_NEWUSER).step("make a user namespace")?;
     turn::give(builder)?;
     turn::wait(builder)?;
@@ -409,7 +410,8 @@ fn settle(
     let socket = socket.try_clone().step("keep the control socket")?;
     let launcher = Launcher::new(Privilege::Root, Meters::of_groups(groups), &request.warm)
         .step("prepare to launch")?;
-    let resident = Resident::new(socket, launcher).step("prepare the writable layer")?;
+    let resident =
+        Resident::new(socket, launcher, footprint, None).step("prepare the writable layer")?;
     Resident::give_up_privileges(&[]).step("give up privileges")?;
     Ok(resident)
 }
@@ -447,13 +449,14 @@ fn settle_rootless(
     let folders = stage.hold_folders().step("hold the writable layer")?;
     mount::pivot(&stage.root).step("pivot to the new root")?;
     become_session_leader(request)?;
+    let footprint = Footprint::open().step("hold the own memory's counters")?;
     fs::write("/proc/sys/user/max_user_namespaces", "0").step("forbid user namespaces")?;
     mask_process_files().step("mask /proc")?;
     let socket = socket.try_clone().step("keep the control socket")?;
     // A template of warm runs needs an identity apart from theirs.
     let launcher = Launcher::new(Privilege::Rootless, meters, &[]).step("prepare to launch")?;
-    let resident =
-        Resident::with_folders(socket, launcher, folders).step("prepare the writable layer")?;
+    let resident = Resident::new(socket, launcher, footprint, Some(folders))
+        .step("prepare the writable layer")?;
     process::forget_signal_handlers().step("forget signal handlers")?;
     Resident::give_up_privileges(sections).step("give up privileges")?;
     Ok(resident)

@@ -10,7 +10,7 @@
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::control::{
     self, CollectedHeader, Ended, FileHeader, Payload, Reply, Request, RunRequest,
 };
 use crate::kernel::credentials;
+use crate::kernel::descriptors;
 use crate::kernel::seccomp::{Filter, Section};
 use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
@@ -106,7 +107,8 @@ enum Renewal {
 }
 
 impl Folder {
-    fn make(place: &Place, owner: Owner) -> io::Result<Self> {
+    fn make(place: &Place) -> io::Result<Self> {
+        let owner = place.owner;
         let parent = tree::open_folder(place.parent)?;
         let fd = tree::make_folder(&parent, place.name, owner, place.mode)?;
         let imprint = Imprint::of(&fd)?;
@@ -160,10 +162,34 @@ impl Used {
     }
 }
 
+/// The resident's own memory. A run's largest resident set begins with the resident's, because it
+/// starts in the resident's memory (`getrusage(2)`: `ru_maxrss` survives exec), so it must stay small.
+#[derive(Debug)]
+pub(crate) struct Footprint(File);
+
+/// Bytes of a message after which memory is given back.
+const FOOTPRINT_BYTES_MAX: u64 = 256 << 10;
+
+impl Footprint {
+    /// Must be called before the caller changes its user namespace: later the file is out of reach.
+    pub(crate) fn open() -> io::Result<Self> {
+        File::options().write(true).open("/proc/self/clear_refs").map(Self)
+    }
+
+    /// Gives free memory back and forgets the peak (`proc(5)`, `clear_refs`, value 5).
+    fn shrink(&mut self) -> io::Result<()> {
+        crate::kernel::process::return_free_memory();
+        self.0.write_all(b"5")
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Resident {
     socket: OwnedFd,
+    /// For large replies, where the filter lets nobody make a memory file.
+    large: Option<File>,
+    footprint: Footprint,
     launcher: Launcher,
     boxed: Folder,
     work: Folder,
@@ -185,28 +211,33 @@ fn at(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 }
 
 impl Resident {
-    /// Makes the folders of the writable layer.
-    pub(crate) fn new(socket: OwnedFd, launcher: Launcher) -> io::Result<Self> {
-        let folders = PLACES.iter().map(|place| Folder::make(place, place.owner));
-        Self::of(socket, launcher, folders.collect::<io::Result<_>>()?)
-    }
-
-    /// Takes the folders of the writable layer, in the order of [`PLACES`].
-    pub(crate) fn with_folders(
+    /// Makes the folders of the writable layer, or takes those that are `held`, in the order of
+    /// [`PLACES`].
+    pub(crate) fn new(
         socket: OwnedFd,
         launcher: Launcher,
-        folders: Vec<OwnedFd>,
+        footprint: Footprint,
+        held: Option<Vec<OwnedFd>>,
     ) -> io::Result<Self> {
-        let folders = folders.into_iter().map(Folder::hold);
-        Self::of(socket, launcher, folders.collect::<io::Result<_>>()?)
-    }
-
-    fn of(socket: OwnedFd, launcher: Launcher, folders: Vec<Folder>) -> io::Result<Self> {
+        let large = held.as_ref().map(|_| descriptors::memory_file()).transpose()?;
+        let folders = match held {
+            None => PLACES.iter().map(Folder::make).collect::<io::Result<Vec<_>>>(),
+            Some(held) => held.into_iter().map(Folder::hold).collect(),
+        }?;
         let [boxed, work, temporary, shared] =
             <[Folder; PLACES.len()]>::try_from(folders).map_err(|_| io::ErrorKind::InvalidInput)?;
         let used = Used::of(&work.fd)?;
-        let scratch = [temporary, shared];
-        Ok(Self { socket, launcher, boxed, work, scratch, used_built: used, used_leased: used })
+        Ok(Self {
+            socket,
+            large,
+            footprint,
+            launcher,
+            boxed,
+            work,
+            scratch: [temporary, shared],
+            used_built: used,
+            used_leased: used,
+        })
     }
 
     /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
@@ -239,7 +270,11 @@ impl Resident {
     }
 
     fn send(&self, reply: &Reply, parts: &[&[u8]]) -> Result<(), Fault> {
-        control::send(&self.socket, reply, parts, None).map_err(at("send a reply"))
+        match &self.large {
+            None => control::send(&self.socket, reply, parts, None),
+            Some(file) => control::send_by_file(&self.socket, reply, parts, file),
+        }
+        .map_err(at("send a reply"))
     }
 
     fn handle(
@@ -248,6 +283,9 @@ impl Resident {
         mut payload: Payload,
         stdin: Option<OwnedFd>,
     ) -> Result<(), Fault> {
+        if let Some(large) = &self.large {
+            large.set_len(0).map_err(at("forget the last reply"))?;
+        }
         match request {
             Request::Install { files } => {
                 write_files(&self.boxed, &files, &mut payload).map_err(at("install files"))?;
@@ -295,7 +333,13 @@ impl Resident {
             stderr: (facts.stderr.bytes.len() as u64, facts.stderr.truncated),
             files: collected.iter().map(|(header, _)| *header).collect(),
         };
-        self.send(&Reply::Ended(ended), &parts)
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        self.send(&Reply::Ended(ended), &parts)?;
+        drop((facts, collected));
+        if bytes as u64 > FOOTPRINT_BYTES_MAX {
+            self.footprint.shrink().map_err(at("give memory back"))?;
+        }
+        Ok(())
     }
 
     fn collect(

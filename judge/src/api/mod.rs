@@ -82,7 +82,6 @@ impl Service {
 }
 
 /// All routes.
-#[must_use]
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/judge", post(judge::judge))

@@ -35,16 +35,15 @@ async fn send(
     service: &Arc<Service>,
     request: HttpRequest<Body>,
 ) -> (StatusCode, http::HeaderMap, Vec<u8>) {
-    let mut router = router(Arc::clone(service));
-    let response = tower_call(&mut router, request).await;
+    let response = tower_call(router(Arc::clone(service)), request).await;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, headers, body.to_vec())
 }
 
-async fn tower_call(router: &mut Router, request: HttpRequest<Body>) -> Response {
+async fn tower_call(router: Router, request: HttpRequest<Body>) -> Response {
     use hyper::service::Service as _;
-    hyper_util::service::TowerToHyperService::new(router.clone()).call(request).await.unwrap()
+    hyper_util::service::TowerToHyperService::new(router).call(request).await.unwrap()
 }
 
 async fn post_to(service: &Arc<Service>, path: &str, body: impl Into<Body>) -> (u16, Value) {
@@ -133,6 +132,12 @@ async fn bad_input_gets_a_code_a_sentence_and_a_hint() {
         let shown: String = body.to_string().chars().take(100).collect();
         assert_eq!(code_of(&service, body).await, (status, code.to_owned()), "{shown}");
     }
+    assert_eq!(service.admission.queued(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_judged_soundly_is_refused() {
+    let service = service(0);
     let bash = json!({"language": "bash", "source": "x",
                       "problem": {"kind": "assertions", "code": "true"}});
     assert_eq!(code_of(&service, bash).await.1, "assertions_unsupported");

@@ -8,6 +8,7 @@ use judge::config::Config;
 use judge::language::{Language, Languages};
 use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
 use judge::pipeline::Judge;
+use judge::plan::warmups;
 use judge::telemetry::Metrics;
 use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool};
 
@@ -29,6 +30,7 @@ impl Engine {
         let languages = languages(&image)?;
         let mut pool = PoolConfig::new(image.clone());
         pool.slots = config.slots;
+        pool.warm = languages.available().flat_map(|language| warmups(language)).collect();
         pool.cgroup_parent.clone_from(&config.cgroup_parent);
         pool.state_dir.clone_from(&config.state_dir);
         let pool = SlotPool::new(pool).await.map_err(|error| {

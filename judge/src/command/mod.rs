@@ -207,9 +207,20 @@ fn emit(text: &str) -> Result<(), Failed> {
     }
 }
 
+/// The error and its causes; a cause that the message in front of it names already is left out.
+fn explain(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if parts.last().is_none_or(|part| !part.contains(&cause)) {
+            parts.push(cause);
+        }
+    }
+    parts.join(": ")
+}
+
 #[expect(clippy::print_stderr, reason = "this is where the command line says what went wrong")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("assay: {error:#}");
+    eprintln!("assay: {}", explain(error));
 }
 
 #[cfg(test)]
@@ -221,6 +232,12 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Command::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let error = anyhow::anyhow!("no such file").context("failed to read x: no such file");
+        assert_eq!(explain(&error.context("it is so")), "it is so: failed to read x: no such file");
     }
 
     #[test]

@@ -116,6 +116,12 @@ impl Vfork {
     }
 }
 
+/// Gives memory that is allocated but unused back to the kernel (`malloc_trim(3)`).
+pub(crate) fn return_free_memory() {
+    // SAFETY: an integer; the allocator takes its own locks.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// Gives a vfork child its argument back as what [`Vfork::spawn`] was given.
 pub(crate) fn with_argument<T>(argument: *mut c_void, body: impl FnOnce(&mut T)) {
     // SAFETY: only `Vfork::spawn` hands out this pointer, made from a `&mut T` that outlives the

@@ -274,7 +274,7 @@ fn tree(ranges: &[(u32, Action)]) -> Vec<libc::sock_filter> {
     }
 }
 
-/// The instructions that end with the action's verdict.
+/// The instructions that end with what the action returns.
 fn leaf(action: &Action) -> Vec<libc::sock_filter> {
     let allowed = instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
     let refused =
@@ -292,7 +292,7 @@ fn leaf(action: &Action) -> Vec<libc::sock_filter> {
             match test {
                 Test::NotIn(values) | Test::In(values) => {
                     for (position, value) in values.iter().enumerate() {
-                        // Over the remaining comparisons and the first verdict.
+                        // Over the remaining comparisons and the first return.
                         let skip = u8::try_from(values.len() - position).unwrap_or(u8::MAX);
                         code.push(instruction(JUMP_EQUAL, skip, 0, *value));
                     }
