@@ -16,6 +16,7 @@ mod sandbox_streams;
 mod sandbox_views;
 mod service;
 mod tidy;
+mod warm;
 mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,6 +70,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(sandbox_streams::trials());
     trials.extend(sandbox_views::trials());
     trials.extend(rootless::trials());
+    trials.extend(warm::trials());
     trials.extend(service::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());
