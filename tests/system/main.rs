@@ -11,6 +11,7 @@ mod humaneval;
 mod languages;
 mod programs;
 mod refusals;
+mod rootless;
 mod sandbox_runs;
 mod sandbox_streams;
 mod sandbox_views;
@@ -74,6 +75,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(sandbox_runs::trials());
     trials.extend(sandbox_streams::trials());
     trials.extend(sandbox_views::trials());
+    trials.extend(rootless::trials());
     trials.extend(warm::trials());
     trials.extend(faults::trials());
     trials.extend(service::trials());
