@@ -36,9 +36,10 @@ tools:
 	@for tool in cargo cc; do command -v $$tool >/dev/null || { \
 		echo "$$tool is missing: install Rust from https://rustup.rs and a C compiler (apt-get install build-essential)" >&2; exit 1; }; done
 
-# What the tests compile and run inside the sandbox, as Debian packages it: program=package.
+# What the tests compile and run inside the sandbox, as Debian packages it: program=package. Rust is
+# not among them: slots show the toolchain that builds Assay itself.
 TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bin/node=nodejs \
-	/usr/bin/javac=default-jdk-headless /usr/bin/rustc=rustc
+	/usr/bin/javac=default-jdk-headless
 
 toolchains: tools
 	@missing=''; for pair in $(TOOLCHAINS); do \

@@ -22,8 +22,9 @@ pub struct Config {
     pub slots: NonZeroUsize,
     /// Under which control group the slots' groups are made. Default: the service's own.
     pub cgroup_parent: Option<PathBuf>,
-    /// Where the locks of slots in use are kept. Default `/run/assay`.
-    pub state_dir: PathBuf,
+    /// Where the locks of slots in use are kept. Default `/run/assay` for root, else a folder of the
+    /// user's own.
+    pub state_dir: Option<PathBuf>,
     /// What is admitted.
     pub admission: AdmissionConfig,
     /// How long things may take.
@@ -125,7 +126,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             slots: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cgroup_parent: None,
-            state_dir: PathBuf::from("/run/assay"),
+            state_dir: None,
             admission: AdmissionConfig::default(),
             timeouts: TimeoutConfig::default(),
             limits_max: WireLimits::default(),

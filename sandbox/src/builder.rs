@@ -18,24 +18,32 @@
 //!
 //! Refused: making the user namespace first, as rootless tools do. The mounts would then belong to
 //! the slot, and a program that ever gained a capability there could change them.
+//!
+//! An ordinary user has no choice: there the builder makes the user namespace first of all, and the
+//! resident does the rest alone. What holds in place of the identities: [`crate::privilege`].
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::unistd::Pid;
 
+use crate::child::RUN_ID;
 use crate::control::{self, BuildRequest, Reply};
 use crate::image::Entry;
-use crate::kernel::cgroup::Meters;
-use crate::kernel::process::{Fork, fork_into_pid_namespace};
+use crate::kernel::cgroup::{self, SlotGroups};
+use crate::kernel::process::{self, Fork, fork_into_pid_namespace};
+use crate::kernel::seccomp::Section;
 use crate::kernel::{credentials, descriptors, mount, network};
 use crate::limits::WRITABLE_INODES_MAX;
-use crate::resident::{Footprint, Resident, SHARED_MEMORY_DIR};
+use crate::meters::Meters;
+use crate::privilege::Privilege;
+use crate::resident::{Footprint, PLACES, Place, Resident, SHARED_MEMORY_DIR, Use};
+use crate::run::Launcher;
 
 /// An empty folder in every slot, shown in place of what programs may not see.
 const EMPTY_DIR: &str = "/.empty";
@@ -96,16 +104,28 @@ pub(crate) fn main() {
 /// Builds the slot. `Ok(None)`: this is the builder, and its work is done.
 fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, Fault> {
     let stage = Stage::at(Path::new("/sys"));
-    let meters = open_groups(request)?;
+    let groups = open_groups(request)?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNET)
         .step("make namespaces")?;
     nix::unistd::sethostname("assay").step("set the host name")?;
     network::prepare_loopback().step("prepare the loopback")?;
     mount::make_private().step("make mounts private")?;
     stage.prepare(request)?;
-    stage.fill(&request.entries, request.id_base)?;
-    stage.assemble(&request.entries)?;
-    let writable: OwnedFd = fs::File::open(&stage.writable).step("hold the writable layer")?.into();
+    stage.fill(request)?;
+    stage.assemble(request)?;
+    let writable = mount::hold_options(&stage.writable).step("hold the writable layer")?;
+    if request.privilege == Privilege::Rootless {
+        return match fork_into_pid_namespace().step("fork into a pid namespace")? {
+            Fork::Parent { child } => {
+                control::send_resident(socket, &child, &writable).step("hand over the resident")?;
+                Ok(None)
+            }
+            Fork::Child => {
+                drop(writable);
+                settle_rootless(request, &stage, groups, socket).map(Some)
+            }
+        };
+    }
     mount::pivot(&stage.root).step("pivot to the new root")?;
     let (ours, theirs) = nix::sys::socket::socketpair(
         nix::sys::socket::AddressFamily::Unix,
@@ -127,20 +147,23 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
         }
         Fork::Child => {
             drop((ours, writable));
-            settle(request, &theirs, meters, socket).map(Some)
+            settle(request, &theirs, groups, socket).map(Some)
         }
     }
 }
 
-fn open_groups(request: &BuildRequest) -> Result<Meters, Fault> {
-    let meters = request
-        .groups
-        .open()
+/// Opens the slot's groups with the service's privileges. An ordinary user leaves those here.
+fn open_groups(request: &BuildRequest) -> Result<Option<cgroup::Meters>, Fault> {
+    let groups = request.groups.as_ref();
+    let meters = groups
+        .map(SlotGroups::open)
+        .transpose()
         .map_err(|error| Fault { step: error.to_string(), source: io::ErrorKind::Other.into() })?;
-    request
-        .groups
-        .inside(|| Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?))
-        .step("make a cgroup namespace")?;
+    if request.privilege == Privilege::Rootless {
+        credentials::enter_user_namespace(RUN_ID).step("make a user namespace")?;
+    }
+    let unshare = || Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?);
+    groups.map_or_else(unshare, |groups| groups.inside(unshare)).step("make a cgroup namespace")?;
     Ok(meters)
 }
 
@@ -168,11 +191,15 @@ impl Stage {
     }
 
     /// Writes the image's skeleton and the writable layer's folders, owned by the slot's root.
-    fn fill(&self, entries: &[Entry], owner: u32) -> Result<(), Fault> {
+    fn fill(&self, request: &BuildRequest) -> Result<(), Fault> {
+        let owner = match request.privilege {
+            Privilege::Root => request.id_base,
+            Privilege::Rootless => RUN_ID,
+        };
         let own = |path: &Path| chown(path, Some(owner), Some(owner));
         own(&self.skeleton).step("own the skeleton")?;
         fs::create_dir(beneath(&self.skeleton, Path::new(EMPTY_DIR))).step("make a mask")?;
-        for entry in entries {
+        for entry in &request.entries {
             let step = || format!("put {entry:?} into the skeleton");
             match entry {
                 Entry::Folder { path } => {
@@ -196,6 +223,9 @@ impl Stage {
                 }
             }
         }
+        if request.privilege == Privilege::Rootless {
+            return self.fill_rootless();
+        }
         for name in ["upper", "work"] {
             let path = self.writable.join(name);
             fs::DirBuilder::new().mode(0o755).create(&path).step("make the upper layer")?;
@@ -204,11 +234,29 @@ impl Stage {
         Ok(())
     }
 
+    /// Makes the folders of the writable layer, and where they will be shown.
+    fn fill_rootless(&self) -> Result<(), Fault> {
+        for place in &PLACES {
+            let (folder, shown) = (self.writable.join(place.folder()), place.shown());
+            fs::DirBuilder::new().create(&folder).step("make the writable layer")?;
+            let mode = PermissionsExt::from_mode(place.mode());
+            fs::set_permissions(&folder, mode).step("make the writable layer")?;
+            fs::create_dir_all(beneath(&self.skeleton, &shown)).step("make its places")?;
+        }
+        Ok(())
+    }
+
     /// Mounts everything below the new root but /proc.
-    fn assemble(&self, entries: &[Entry]) -> Result<(), Fault> {
-        let (upper, work) = (self.writable.join("upper"), self.writable.join("work"));
-        mount::overlay(&[&self.skeleton], &upper, &work, &self.root).step("mount the root")?;
-        for entry in entries {
+    fn assemble(&self, request: &BuildRequest) -> Result<(), Fault> {
+        match request.privilege {
+            Privilege::Root => {
+                let (upper, work) = (self.writable.join("upper"), self.writable.join("work"));
+                mount::overlay(&[&self.skeleton], &upper, &work, &self.root)
+            }
+            Privilege::Rootless => mount::bind_folder(&self.skeleton, &self.root, MsFlags::empty()),
+        }
+        .step("mount the root")?;
+        for entry in &request.entries {
             if let Entry::ReadOnly { source, path } = entry {
                 let target = beneath(&self.root, path);
                 let mounted = if source.is_dir() {
@@ -221,7 +269,11 @@ impl Stage {
         }
         let devices = self.root.join("dev");
         mount::memory(&devices, 64 << 10, 64, MsFlags::MS_NOEXEC).step("mount /dev")?;
-        mount::device_nodes(&devices).step("make device nodes")?;
+        match request.privilege {
+            Privilege::Root => mount::device_nodes(&devices),
+            Privilege::Rootless => mount::device_binds(&devices),
+        }
+        .step("make device nodes")?;
         for (name, target) in [
             ("fd", "/proc/self/fd"),
             ("stdin", "/proc/self/fd/0"),
@@ -231,7 +283,31 @@ impl Stage {
         ] {
             symlink(target, devices.join(name)).step("make links in /dev")?;
         }
-        mount::make_read_only(&devices, MsFlags::MS_NOEXEC).step("make /dev read-only")
+        mount::make_read_only(&devices, MsFlags::MS_NOEXEC).step("make /dev read-only")?;
+        match request.privilege {
+            Privilege::Root => Ok(()),
+            Privilege::Rootless => self.assemble_rootless(),
+        }
+    }
+
+    /// Shows the folders of the writable layer in a root that is otherwise read-only.
+    fn assemble_rootless(&self) -> Result<(), Fault> {
+        for place in &PLACES {
+            let target = beneath(&self.root, &place.shown());
+            let restrictions = match place.use_of_programs() {
+                Use::Read => MsFlags::MS_RDONLY,
+                Use::ReadAndWrite => MsFlags::empty(),
+            };
+            mount::bind_folder(&self.writable.join(place.folder()), &target, restrictions)
+                .step(format!("show {}", target.display()))?;
+        }
+        mount::make_read_only(&self.root, MsFlags::MS_NODEV).step("make the root read-only")
+    }
+
+    /// The folders of the writable layer, in the order of [`PLACES`], by a way that no program has.
+    fn hold_folders(&self) -> io::Result<Vec<OwnedFd>> {
+        let open = |place: &Place| Ok(fs::File::open(self.writable.join(place.folder()))?.into());
+        PLACES.iter().map(open).collect()
     }
 }
 
@@ -316,18 +392,11 @@ fn mask_process_files() -> io::Result<()> {
 fn settle(
     request: &BuildRequest,
     builder: &OwnedFd,
-    meters: Meters,
+    groups: Option<cgroup::Meters>,
     socket: &OwnedFd,
 ) -> Result<Resident, Fault> {
     mount::process_files(Path::new("/proc")).step("mount /proc")?;
-    nix::unistd::setsid().step("start a session")?;
-    if let Some(cpu) = request.cpu {
-        let mut set = CpuSet::new();
-        set.set(cpu).step("choose a processor")?;
-        sched_setaffinity(Pid::from_raw(0), &set).step("pin to a processor")?;
-    }
-    // Programs are ended before anything else when the machine runs out of memory.
-    fs::write("/proc/self/oom_score_adj", "1000").step("offer to the out-of-memory killer")?;
+    become_session_leader(request)?;
     let footprint = Footprint::open().step("hold the own memory's counters")?;
     unshare(CloneFlags::CLONE_NEWUSER).step("make a user namespace")?;
     turn::give(builder)?;
@@ -336,10 +405,60 @@ fn settle(
     fs::write("/proc/sys/user/max_user_namespaces", "0").step("forbid user namespaces")?;
     turn::give(builder)?;
     turn::wait(builder)?;
+    let groups =
+        groups.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("open the groups")?;
     let socket = socket.try_clone().step("keep the control socket")?;
-    let resident = Resident::new(socket, meters, &request.warm, footprint)
+    let launcher = Launcher::new(Privilege::Root, Meters::of_groups(groups), &request.warm)
+        .step("prepare to launch")?;
+    let resident =
+        Resident::new(socket, launcher, footprint, None).step("prepare the writable layer")?;
+    Resident::give_up_privileges(&[]).step("give up privileges")?;
+    Ok(resident)
+}
+
+fn become_session_leader(request: &BuildRequest) -> Result<(), Fault> {
+    nix::unistd::setsid().step("start a session")?;
+    if let Some(cpu) = request.cpu {
+        let mut set = CpuSet::new();
+        set.set(cpu).step("choose a processor")?;
+        sched_setaffinity(Pid::from_raw(0), &set).step("pin to a processor")?;
+    }
+    // Programs are ended before anything else when the machine runs out of memory.
+    fs::write("/proc/self/oom_score_adj", "1000").step("offer to the out-of-memory killer")
+}
+
+/// The resident's part without root: it has all of a slot's privileges from the start, and no helper.
+fn settle_rootless(
+    request: &BuildRequest,
+    stage: &Stage,
+    groups: Option<cgroup::Meters>,
+    socket: &OwnedFd,
+) -> Result<Resident, Fault> {
+    // The machine's /proc must still be in sight: a user namespace may mount its own only where
+    // nothing of it is hidden (`user_namespaces(7)`, proc and sysfs).
+    let processes_at = beneath(&stage.root, Path::new("/proc"));
+    let (meters, sections) = match groups {
+        Some(groups) => (Meters::of_groups(groups), &[Section::Rootless][..]),
+        None => {
+            let all = mount::all_processes(&processes_at).step("mount /proc to count processes")?;
+            let meters = Meters::of_processes(all).step("count processes")?;
+            (meters, &[Section::Rootless, Section::WithoutGroups][..])
+        }
+    };
+    mount::process_files(&processes_at).step("mount /proc")?;
+    let folders = stage.hold_folders().step("hold the writable layer")?;
+    mount::pivot(&stage.root).step("pivot to the new root")?;
+    become_session_leader(request)?;
+    let footprint = Footprint::open().step("hold the own memory's counters")?;
+    fs::write("/proc/sys/user/max_user_namespaces", "0").step("forbid user namespaces")?;
+    mask_process_files().step("mask /proc")?;
+    let socket = socket.try_clone().step("keep the control socket")?;
+    // A template of warm runs needs an identity apart from theirs.
+    let launcher = Launcher::new(Privilege::Rootless, meters, &[]).step("prepare to launch")?;
+    let resident = Resident::new(socket, launcher, footprint, Some(folders))
         .step("prepare the writable layer")?;
-    Resident::give_up_privileges().step("give up privileges")?;
+    process::forget_signal_handlers().step("forget signal handlers")?;
+    Resident::give_up_privileges(sections).step("give up privileges")?;
     Ok(resident)
 }
 

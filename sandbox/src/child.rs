@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use crate::kernel::process::in_child;
 use crate::limits::Limits;
+use crate::privilege::Privilege;
 
 /// The user and group that programs run as, inside the slot.
 pub(crate) const RUN_ID: u32 = 1000;
@@ -61,6 +62,9 @@ pub(crate) struct Setup<'a> {
     pub(crate) streams: [RawFd; 3],
     pub(crate) folder: &'a CStr,
     pub(crate) resources: [(c_int, u64); RESOURCES],
+    /// Where there are no groups.
+    pub(crate) stand_ins: Option<[(c_int, u64); 2]>,
+    pub(crate) privilege: Privilege,
     /// For a template: its end of the socket, which becomes descriptor 3. Else `-1`.
     pub(crate) control: RawFd,
     /// Where the child is, and what went wrong there.
@@ -114,6 +118,23 @@ impl Ceilings {
     }
 }
 
+/// Threads whose stacks a program may reserve beside the memory that it may use.
+const THREADS_RESERVED: u64 = 16;
+
+/// What stands in for the groups of `limits`: processes and threads of the slot's user in its user
+/// namespace, the resident among them; and a net below the looks at the memory, for a process that
+/// reserves far more than it may use. (Not RLIMIT_AS: runtimes reserve address space in gibibytes.)
+pub(crate) fn stand_ins(limits: &Limits) -> std::io::Result<[(c_int, u64); 2]> {
+    let data = limits.memory.0 + THREADS_RESERVED * limits.stack.0;
+    let wanted =
+        [(Resource::RLIMIT_NPROC, u64::from(limits.pids) + 1), (Resource::RLIMIT_DATA, data)];
+    let mut stand_ins = [(0, 0); 2];
+    for (slot, (resource, value)) in stand_ins.iter_mut().zip(wanted) {
+        *slot = (resource as c_int, value.min(getrlimit(resource)?.1));
+    }
+    Ok(stand_ins)
+}
+
 /// The entry of the child. Returns only if a step failed.
 pub(crate) extern "C" fn enter(setup: *mut c_void) -> c_int {
     crate::kernel::process::with_argument(setup, |setup: &mut Setup<'_>| {
@@ -150,9 +171,18 @@ fn steps(setup: &mut Setup<'_>) -> in_child::Step {
     for (resource, value) in setup.resources {
         in_child::limit_resource(resource, value)?;
     }
+    if let Some(stand_ins) = setup.stand_ins {
+        for (resource, value) in stand_ins {
+            in_child::limit_resource(resource, value)?;
+        }
+    }
     setup.step = SetupStep::Credentials;
     in_child::lock_secure_bits()?;
-    in_child::become_user(RUN_ID, RUN_ID)?;
+    match setup.privilege {
+        Privilege::Root => in_child::become_user(RUN_ID, RUN_ID)?,
+        // The slot has one identity, and this is it.
+        Privilege::Rootless => {}
+    }
     in_child::drop_capabilities()?;
     setup.step = SetupStep::Execute;
     Err(in_child::execute(setup.argv, setup.env))

@@ -18,14 +18,16 @@ use crate::kernel::cgroup::SlotGroups;
 use crate::kernel::descriptors;
 use crate::limits::{INLINE_BYTES_MAX, Limits, MESSAGE_BYTES_MAX};
 use crate::outcome::{Termination, Usage};
+use crate::privilege::Privilege;
 
 /// The first message to a new process: what to become.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BuildRequest {
     pub(crate) slot: u32,
-    /// The first of the slot's ids outside.
+    pub(crate) privilege: Privilege,
+    /// With root, the first of the slot's ids outside.
     pub(crate) id_base: u32,
-    pub(crate) groups: SlotGroups,
+    pub(crate) groups: Option<SlotGroups>,
     pub(crate) entries: Vec<crate::image::Entry>,
     pub(crate) disk_bytes: u64,
     /// Interpreters that are kept warm.
@@ -100,13 +102,13 @@ pub(crate) enum CollectedHeader {
 /// What the supervisor hears while a slot is built.
 #[derive(Debug)]
 pub(crate) enum BuildReply {
-    /// From the builder: the resident's pidfd, and the root of the writable layer.
+    /// From the builder: the resident's pidfd, and a hold on the writable layer's options.
     Resident { pidfd: OwnedFd, writable: OwnedFd },
     /// From either: a fault; from the resident: that it serves.
     Reply(Reply),
 }
 
-/// Hands the resident's pidfd and the root of its writable layer to the supervisor.
+/// Hands the resident's pidfd and the hold on its writable layer to the supervisor.
 pub(crate) fn send_resident(
     socket: &impl AsRawFd,
     pidfd: &OwnedFd,
@@ -164,6 +166,7 @@ fn header_bytes<T: Serialize>(header: &T) -> io::Result<Vec<u8>> {
 pub(crate) fn encode<T: Serialize>(
     header: &T,
     parts: &[&[u8]],
+    make_file: impl FnOnce(&[&[u8]]) -> io::Result<OwnedFd>,
 ) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
     let header = header_bytes(header)?;
     let length = u32::try_from(header.len()).map_err(|_| invalid("a header too large"))?;
@@ -182,7 +185,7 @@ pub(crate) fn encode<T: Serialize>(
     datagram.extend(length.to_le_bytes());
     let mut all: Vec<&[u8]> = vec![&header];
     all.extend(parts);
-    Ok((datagram, Some(descriptors::sealed_memory_file(&all)?)))
+    Ok((datagram, Some(make_file(&all)?)))
 }
 
 /// Sends a message. Descriptors: the memory file first where there is one, then `extra`.
@@ -192,9 +195,30 @@ pub(crate) fn send<T: Serialize>(
     parts: &[&[u8]],
     extra: Option<&OwnedFd>,
 ) -> io::Result<()> {
-    let (datagram, attached) = encode(header, parts)?;
+    let (datagram, attached) = encode(header, parts, descriptors::sealed_memory_file)?;
     let fds: Vec<RawFd> =
         attached.iter().map(AsRawFd::as_raw_fd).chain(extra.map(AsRawFd::as_raw_fd)).collect();
+    descriptors::send(socket.as_raw_fd(), &datagram, &fds)
+}
+
+/// Sends a message where no memory file can be made: a large one goes into `file`, in place of what
+/// was there, which the receiver must have read.
+pub(crate) fn send_by_file<T: Serialize>(
+    socket: &impl AsRawFd,
+    header: &T,
+    parts: &[&[u8]],
+    file: &File,
+) -> io::Result<()> {
+    let (datagram, attached) = encode(header, parts, |parts| {
+        file.set_len(0)?;
+        let mut position = 0;
+        for part in parts {
+            file.write_all_at(part, position)?;
+            position += part.len() as u64;
+        }
+        Ok(file.try_clone()?.into())
+    })?;
+    let fds: Vec<RawFd> = attached.iter().map(AsRawFd::as_raw_fd).collect();
     descriptors::send(socket.as_raw_fd(), &datagram, &fds)
 }
 
@@ -324,6 +348,19 @@ mod tests {
             assert_eq!(message.payload.remaining(), length as u64);
             assert_eq!(message.payload.take(length as u64).unwrap(), bytes);
             assert!(message.payload.take(1).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_used_again_carries_only_the_last_message() {
+        let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        for length in [5 << 20, INLINE_BYTES_MAX + 1, 10, INLINE_BYTES_MAX + 2] {
+            let bytes = vec![u8::try_from(length % 251).unwrap(); length];
+            send_by_file(&left, &Request::EndLease, &[&bytes], &file).unwrap();
+            let mut message = receive::<Request>(&right, MsgFlags::empty()).unwrap().unwrap();
+            assert_eq!(message.payload.remaining(), length as u64);
+            assert_eq!(message.payload.take(length as u64).unwrap(), bytes);
         }
     }
 

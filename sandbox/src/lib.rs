@@ -34,6 +34,9 @@
 //! task list held, and reaps until it has no child: every orphan becomes its child, so that proves
 //! the namespace empty.
 //!
+//! **Without root** the slot has one identity, its caller's, and the barriers that hang on having
+//! several are others: `privilege.rs` tells which, [`preflight::preflight`] what is weaker.
+//!
 //! Why a run cannot see or harm another: *earlier and later* ones, because no process, ipc object or
 //! file outlives its run and the next request is read only after the proofs; *parallel* ones, because
 //! they have other ids, namespaces, control groups and inodes (images are shown through an overlay of
@@ -46,9 +49,11 @@ pub mod error;
 pub mod image;
 pub(crate) mod kernel;
 pub mod limits;
+pub(crate) mod meters;
 pub mod outcome;
 pub mod pool;
 pub mod preflight;
+pub(crate) mod privilege;
 pub(crate) mod registry;
 pub(crate) mod resident;
 pub(crate) mod run;

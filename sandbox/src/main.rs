@@ -2,7 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
 
 use std::io::{Read, Write};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use sandbox::limits::Bytes;
 use sandbox::outcome::Termination;
 use sandbox::preflight::State;
 use sandbox::spec::{BOX_DIR, FileMode, InputFile, RelativePath};
-use sandbox::{Image, Limits, Outcome, PoolConfig, RunSpec, SlotPool, preflight};
+use sandbox::{Image, Lease, Limits, Outcome, PoolConfig, RunSpec, SlotPool, preflight};
 
 /// Runs untrusted programs in full isolation and reports facts.
 #[derive(Parser)]
@@ -65,6 +65,9 @@ struct Run {
     /// File to put below /box, under its own name; may be given several times.
     #[arg(long, value_name = "FILE")]
     file: Vec<PathBuf>,
+    /// Run it so many times, one after the other in the same slot; the last ends this program.
+    #[arg(long, value_name = "TIMES", default_value = "1")]
+    repeat: NonZeroU32,
     /// Environment entry, NAME=VALUE; may be given several times.
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
@@ -127,10 +130,18 @@ async fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
         if !files.is_empty() {
             lease.install(&files).await.with_context(|| format!("install files in {BOX_DIR}"))?;
         }
-        lease.run(&spec).await
+        repeat(&mut lease, &spec, arguments).await
     };
     pool.close().await;
     print(&outcome?, arguments.json)
+}
+
+/// All but the last outcome are printed here.
+async fn repeat(lease: &mut Lease, spec: &RunSpec, arguments: &Run) -> anyhow::Result<Outcome> {
+    for _ in 1..arguments.repeat.get() {
+        print(&lease.run(spec).await?, arguments.json)?;
+    }
+    Ok(lease.run(spec).await?)
 }
 
 fn spec(arguments: &Run) -> anyhow::Result<RunSpec> {

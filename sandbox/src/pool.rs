@@ -19,6 +19,7 @@ use crate::image::Image;
 use crate::kernel::cgroup::Parent;
 use crate::limits::SLOTS_MAX;
 use crate::outcome::Outcome;
+use crate::privilege::Privilege;
 use crate::registry;
 use crate::slot::{Blueprint, Slot};
 use crate::spec::{self, InputFile, RunSpec};
@@ -27,9 +28,6 @@ use crate::warm::Warmup;
 /// Attempts to build a slot anew before it is given up, and the wait between them, doubled each time.
 const REBUILD_ATTEMPTS: u32 = 8;
 const REBUILD_WAIT: Duration = Duration::from_millis(20);
-
-/// Where the locks of slots in use are kept unless told otherwise.
-pub(crate) const STATE_DIR: &str = "/run/assay";
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]
@@ -41,14 +39,16 @@ pub struct PoolConfig {
     /// Runs that are started from a loaded interpreter; see [`crate::warm`].
     pub warm: Vec<Warmup>,
     /// Under which control group, relative to each hierarchy's root, the slots' groups are made; the
-    /// caller's own where `None`.
+    /// caller's own where `None`. An ordinary user's slots do without where that is not delegated.
     pub cgroup_parent: Option<PathBuf>,
-    /// Where the locks of slots in use are kept. All pools of a machine must name the same.
+    /// Where the locks of slots in use are kept. All pools of a machine must name the same; those of
+    /// an ordinary user, one of that user's.
     pub state_dir: PathBuf,
 }
 
 impl PoolConfig {
-    /// One slot for each processor, state in `/run/assay`.
+    /// One slot for each processor; state in `/run/assay`, an ordinary user's in
+    /// `$XDG_RUNTIME_DIR/assay` or `/tmp/assay-UID`.
     #[must_use]
     pub fn new(image: Image) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl PoolConfig {
             image,
             warm: Vec::new(),
             cgroup_parent: None,
-            state_dir: PathBuf::from(STATE_DIR),
+            state_dir: Privilege::of_caller().state_dir(),
         }
     }
 }
@@ -68,7 +68,9 @@ pub struct SlotPool(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     config: PoolConfig,
-    parent: Parent,
+    privilege: Privilege,
+    /// `None`: an ordinary user's slots without groups.
+    parent: Option<Parent>,
     state: Mutex<State>,
     /// One permit for each free slot.
     permits: Semaphore,
@@ -200,14 +202,20 @@ fn destroy_all(slots: Vec<Slot>) {
 
 impl Pool {
     fn build(config: PoolConfig) -> Result<Arc<Self>, Error> {
+        let privilege = Privilege::of_caller();
+        privilege.make_state_dir(&config.state_dir)?;
         let swept = registry::sweep(&config.state_dir)?;
         if swept > 0 {
             tracing::info!(swept, "cleaned up after slots whose owner had died");
         }
-        let parent = Parent::find(config.cgroup_parent.as_deref())?;
-        parent.delegate()?;
+        let parent = privilege.groups(config.cgroup_parent.as_deref())?;
+        if privilege == Privilege::Rootless {
+            let groups = parent.is_some();
+            tracing::warn!(groups, "rootless: isolation has fewer layers; preflight names them");
+        }
         let (sender, receiver) = mpsc::channel();
         let pool = Arc::new(Self {
+            privilege,
             parent,
             state: Mutex::default(),
             permits: Semaphore::new(0),
@@ -218,7 +226,8 @@ impl Pool {
         });
         let cpus = processors();
         for index in 0..pool.config.slots.get() {
-            let slot = Slot::build(&pool.blueprint(cpus.get(index % cpus.len()).copied()))?;
+            let slot = Slot::build(&pool.blueprint(cpus.get(index % cpus.len()).copied()))
+                .map_err(|error| privilege.explain(error))?;
             locked(&pool.state).free.push(slot);
             pool.permits.add_permits(1);
         }
@@ -233,7 +242,8 @@ impl Pool {
     fn blueprint(&self, cpu: Option<usize>) -> Blueprint<'_> {
         Blueprint {
             image: &self.config.image,
-            parent: &self.parent,
+            privilege: self.privilege,
+            parent: self.parent.as_ref(),
             state_dir: &self.config.state_dir,
             warm: &self.config.warm,
             cpu,

@@ -10,6 +10,7 @@ use nix::sys::utsname::uname;
 
 use crate::image::Image;
 use crate::kernel::cgroup::{Parent, Version};
+use crate::privilege::{Obstacle, Privilege, obstacle};
 use crate::slot::{Blueprint, Slot};
 
 /// Whether a layer is there.
@@ -54,6 +55,12 @@ impl Layer {
 /// processes by name (`hidepid=invisible`) and private instances of /proc are of 5.8.
 const KERNEL_MIN: (u32, u32) = (5, 9);
 
+/// The same without root: processes are counted for each user namespace apart since 5.14
+/// (`getrlimit(2)`, RLIMIT_NPROC).
+const KERNEL_MIN_ROOTLESS: (u32, u32) = (5, 14);
+
+const AS_ROOT: &str = "start the service as root; what it runs is never root";
+
 /// Namespaces that each slot or run has of its own, by their name in `/proc/self/ns`.
 const NAMESPACES: [(&str, &str); 7] = [
     ("user namespace", "user"),
@@ -68,7 +75,8 @@ const NAMESPACES: [(&str, &str); 7] = [
 /// Looks at the host. Nothing of it outlives the call.
 #[must_use]
 pub fn preflight() -> Vec<Layer> {
-    let mut layers = vec![kernel(), privileges()];
+    let mut layers = vec![kernel()];
+    layers.extend(privileges());
     layers.extend(NAMESPACES.map(|(name, file)| namespace(name, file)));
     layers.extend([user_namespaces_allowed(), overlay(), filter()]);
     layers.extend(control_groups());
@@ -89,20 +97,24 @@ fn kernel() -> Layer {
     };
     let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if version >= KERNEL_MIN {
+    let (major, minor) = match Privilege::of_caller() {
+        Privilege::Root => KERNEL_MIN,
+        Privilege::Rootless => KERNEL_MIN_ROOTLESS,
+    };
+    if version >= (major, minor) {
         Layer::on("kernel", release)
     } else {
-        let (major, minor) = KERNEL_MIN;
         Layer::missing("kernel", release, &format!("boot Linux {major}.{minor} or later"))
     }
 }
 
-fn privileges() -> Layer {
-    if nix::unistd::geteuid().is_root() {
-        Layer::on("privileges", "root: slots get identities, groups and mounts of their own")
-    } else {
-        let advice = "start the service as root; what it runs is never root";
-        Layer::missing("privileges", "not root", advice)
+fn privileges() -> Vec<Layer> {
+    match Privilege::of_caller() {
+        Privilege::Root => {
+            let detail = "root: slots get identities, groups and mounts of their own";
+            vec![Layer::on("privileges", detail)]
+        }
+        Privilege::Rootless => rootless(),
     }
 }
 
@@ -114,8 +126,49 @@ fn namespace(name: &'static str, file: &str) -> Layer {
     }
 }
 
+/// What an ordinary user's slots have in place of the layers that need root; see
+/// [`crate::privilege`].
+fn rootless() -> Vec<Layer> {
+    vec![
+        Layer::weak("privileges", "not root: rootless mode, with the weaker layers below", AS_ROOT),
+        Layer::weak(
+            "identities",
+            "one: programs of all slots and their residents are this user outside; what the kernel \
+             counts for each user (pipes, inotify, descriptors in flight) they share",
+            AS_ROOT,
+        ),
+        Layer::weak(
+            "supplementary groups",
+            "kept, as the kernel lets an ordinary user drop none; they open only what the image shows",
+            "start from a user in no other groups, or as root",
+        ),
+        Layer::weak(
+            "mounts",
+            "belong to the slot: a program that gained a capability in it could change them",
+            AS_ROOT,
+        ),
+        Layer::weak(
+            "device nodes",
+            "the machine's own null, zero, full, random, urandom; locks on them are seen by others",
+            AS_ROOT,
+        ),
+        Layer::weak(
+            "priority and limits",
+            "setpriority and ioprio_set are refused to programs: they would reach their resident",
+            AS_ROOT,
+        ),
+        Layer::weak("warm interpreters", "off: a template needs an identity of its own", AS_ROOT),
+    ]
+}
+
 fn user_namespaces_allowed() -> Layer {
     let name = "user namespaces allowed";
+    if Privilege::of_caller() == Privilege::Rootless
+        && let Some(Obstacle { found, advice }) = obstacle()
+    {
+        // AppArmor's rule may make an exception of this program: the trial slot shows.
+        return Layer::weak(name, found, advice);
+    }
     match read("/proc/sys/user/max_user_namespaces").and_then(|text| text.parse::<u64>().ok()) {
         Some(0) => Layer::missing(name, "0", "sysctl user.max_user_namespaces=1024"),
         Some(count) => Layer::on(name, format!("up to {count}")),
@@ -126,9 +179,18 @@ fn user_namespaces_allowed() -> Layer {
 fn overlay() -> Layer {
     let known = read("/proc/filesystems").unwrap_or_default();
     if known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay") {
-        Layer::on("overlay", "writable layer in memory over a read-only root")
+        Layer::on("overlay", "inodes of the slot's own for what it shows and what it writes")
     } else {
-        Layer::missing("overlay", "not in /proc/filesystems", "modprobe overlay")
+        match Privilege::of_caller() {
+            Privilege::Root => {
+                Layer::missing("overlay", "not in /proc/filesystems", "modprobe overlay")
+            }
+            Privilege::Rootless => Layer::weak(
+                "overlay",
+                "not in /proc/filesystems: locks on files of the image are seen by others",
+                "modprobe overlay, as root",
+            ),
+        }
     }
 }
 
@@ -147,7 +209,14 @@ fn filter() -> Layer {
 
 fn control_groups() -> Vec<Layer> {
     let name = "control groups";
-    let parent = match Parent::find(None) {
+    let found = match Privilege::of_caller() {
+        Privilege::Root => Parent::find(None),
+        Privilege::Rootless => match Parent::find(None) {
+            Ok(parent) if parent.is_delegated() => Ok(parent),
+            Ok(_) | Err(_) => return without_groups(),
+        },
+    };
+    let parent = match found {
         Ok(parent) => parent,
         Err(error) => {
             let advice = "mount the memory, pids and cpu controllers, or boot with cgroup v2";
@@ -160,6 +229,28 @@ fn control_groups() -> Vec<Layer> {
     };
     let detail = format!("{version}, below {}", parent.path().display());
     vec![Layer::on(name, format!("{detail}: memory, pids, cpu time; peaks from {peak}")), swap()]
+}
+
+/// What stands in for control groups; see [`crate::kernel::account`].
+fn without_groups() -> Vec<Layer> {
+    const DELEGATED: &str = "start in a group of this user's own, for instance: \
+                             systemd-run --user --scope -p Delegate=yes COMMAND";
+    vec![
+        Layer::weak("control groups", "none delegated to this user", DELEGATED),
+        Layer::weak(
+            "memory limit",
+            "by a look at the processes every 10 ms: some tens of MiB may be exceeded, and memory of \
+             the kernel's own or in files is not counted; memfd_create and shmget are refused",
+            DELEGATED,
+        ),
+        Layer::weak(
+            "cpu time limit",
+            "by the processes' clocks: short-lived children whose parent ignores their end are missed, \
+             the wall time bounds them",
+            DELEGATED,
+        ),
+        Layer::weak("pids limit", "RLIMIT_NPROC, of the slot's user namespace", DELEGATED),
+    ]
 }
 
 fn swap() -> Layer {
@@ -219,13 +310,16 @@ fn trial() -> Layer {
         let error = crate::Error::EntryMissing;
         return Layer::missing(name, error.to_string(), "call it first in main");
     }
+    let privilege = Privilege::of_caller();
     let built = Image::host().and_then(|image| {
-        let parent = Parent::find(None)?;
-        parent.delegate()?;
+        let parent = privilege.groups(None)?;
+        let state_dir = privilege.state_dir();
+        privilege.make_state_dir(&state_dir)?;
         let slot = Slot::build(&Blueprint {
             image: &image,
-            parent: &parent,
-            state_dir: Path::new(crate::pool::STATE_DIR),
+            privilege,
+            parent: parent.as_ref(),
+            state_dir: &state_dir,
             warm: &[],
             cpu: None,
         })?;
@@ -233,6 +327,6 @@ fn trial() -> Layer {
     });
     match built {
         Ok(()) => Layer::on(name, "built and destroyed"),
-        Err(error) => Layer::missing(name, error.to_string(), advice),
+        Err(error) => Layer::missing(name, privilege.explain(error).to_string(), advice),
     }
 }

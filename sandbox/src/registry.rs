@@ -30,7 +30,7 @@ const _: () = assert!(ID_BASE as u64 + NUMBERS_MAX as u64 * IDS_PER_SLOT as u64 
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) number: u32,
-    pub(crate) groups: SlotGroups,
+    pub(crate) groups: Option<SlotGroups>,
     path: PathBuf,
     _lock: Flock<File>,
 }
@@ -39,6 +39,11 @@ impl Claim {
     /// The first of the slot's ids outside.
     pub(crate) fn id_base(&self) -> u32 {
         ID_BASE + self.number * IDS_PER_SLOT
+    }
+
+    /// Removes the slot's groups, where it has any.
+    pub(crate) fn remove_groups(&self) -> Result<(), Error> {
+        self.groups.as_ref().map_or(Ok(()), SlotGroups::destroy)
     }
 }
 
@@ -92,21 +97,21 @@ fn clean(lock: &mut Flock<File>) -> Result<(), Error> {
     let mut text = String::new();
     lock.read_to_string(&mut text).map_err(Error::io("read a slot's lock file"))?;
     // Cut short where the owner died while writing: then it had made no group yet.
-    match serde_json::from_str::<SlotGroups>(&text) {
-        Ok(groups) => groups.destroy(),
-        Err(_) => Ok(()),
+    match serde_json::from_str::<Option<SlotGroups>>(&text) {
+        Ok(Some(groups)) => groups.destroy(),
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 
 /// Claims the lowest free number, and writes down the groups that it is about to have.
-pub(crate) fn claim(state_dir: &Path, parent: &Parent) -> Result<Claim, Error> {
+pub(crate) fn claim(state_dir: &Path, parent: Option<&Parent>) -> Result<Claim, Error> {
     let folder = folder(state_dir)?;
     for number in 0..NUMBERS_MAX {
         let path = folder.join(format!("{number}.lock"));
         let locked = try_lock(&path).map_err(Error::io(format!("lock {}", path.display())))?;
         let Some(mut lock) = locked else { continue };
         clean(&mut lock)?;
-        let groups = parent.groups(number);
+        let groups = parent.map(|parent| parent.groups(number));
         let text = serde_json::to_string(&groups)
             .map_err(|error| Error::io("write down a slot's groups")(error.into()))?;
         lock.set_len(0)

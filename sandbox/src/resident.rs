@@ -8,27 +8,28 @@
 //! (as PID 1 it inherits every orphan, so having no child means that the namespace is empty), and
 //! the writable layer has as many blocks and inodes in use as before. Where it cannot, it exits.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use nix::sys::socket::MsgFlags;
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::child::{Ceilings, RUN_ID};
+use crate::child::RUN_ID;
 use crate::control::{
     self, CollectedHeader, Ended, FileHeader, Payload, Reply, Request, RunRequest,
 };
-use crate::kernel::cgroup::Meters;
 use crate::kernel::credentials;
-use crate::kernel::seccomp::Filter;
+use crate::kernel::descriptors;
+use crate::kernel::seccomp::{Filter, Section};
 use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
 use crate::run::{Launched, Launcher};
 use crate::spec::RelativePath;
-use crate::warm::{Interpreter, Warmup};
 
 /// Where programs find shared memory (`shm_overview(7)`), through a link from `/dev/shm`.
 pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
@@ -36,49 +37,109 @@ pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
 const SLOT_ROOT: Owner = Owner { uid: 0, gid: 0 };
 const PROGRAM: Owner = Owner { uid: RUN_ID, gid: RUN_ID };
 
+/// What programs may do in a [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    ReadAndWrite,
+}
+
 /// A folder of the writable layer that is made anew after each run.
-struct Place {
+#[derive(Debug)]
+pub(crate) struct Place {
     parent: &'static CStr,
     name: &'static CStr,
     owner: Owner,
     mode: u32,
+    programs: Use,
 }
 
-const BOX: Place = Place { parent: c"/", name: c"box", owner: SLOT_ROOT, mode: 0o755 };
-const WORK: Place = Place { parent: c"/", name: c"w", owner: PROGRAM, mode: 0o755 };
-const TEMPORARY: Place = Place { parent: c"/", name: c"tmp", owner: SLOT_ROOT, mode: 0o1777 };
-const SHARED: Place = Place { parent: c"/run", name: c"shm", owner: SLOT_ROOT, mode: 0o1777 };
+impl Place {
+    /// Its name in a layer that holds nothing else.
+    pub(crate) fn folder(&self) -> &'static OsStr {
+        OsStr::from_bytes(self.name.to_bytes())
+    }
+
+    /// Where programs see it.
+    pub(crate) fn shown(&self) -> PathBuf {
+        Path::new(OsStr::from_bytes(self.parent.to_bytes())).join(self.folder())
+    }
+
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    pub(crate) fn use_of_programs(&self) -> Use {
+        self.programs
+    }
+}
+
+/// What a lease installs; where a program starts; `/tmp`; shared memory.
+pub(crate) const PLACES: [Place; 4] = {
+    let (read, write) = (Use::Read, Use::ReadAndWrite);
+    let (root, run) = (c"/", c"/run");
+    [
+        Place { parent: root, name: c"box", owner: SLOT_ROOT, mode: 0o755, programs: read },
+        Place { parent: root, name: c"w", owner: PROGRAM, mode: 0o755, programs: write },
+        Place { parent: root, name: c"tmp", owner: SLOT_ROOT, mode: 0o1777, programs: write },
+        Place { parent: run, name: c"shm", owner: SLOT_ROOT, mode: 0o1777, programs: write },
+    ]
+};
 
 /// A [`Place`] that stands.
 #[derive(Debug)]
 struct Folder {
-    parent: OwnedFd,
-    name: &'static CStr,
-    owner: Owner,
-    mode: u32,
     fd: OwnedFd,
+    /// Whose its files are.
+    owner: Owner,
     /// As it was made.
     imprint: Imprint,
+    renewal: Renewal,
+}
+
+/// How a run's traces are removed from a [`Folder`].
+#[derive(Debug)]
+enum Renewal {
+    /// By another folder in its place.
+    Replaced { parent: OwnedFd, name: &'static CStr, mode: u32 },
+    /// In place, as the mounts that show it would go on showing the old one.
+    Restored,
 }
 
 impl Folder {
-    fn make(place: Place) -> io::Result<Self> {
-        let Place { parent, name, owner, mode } = place;
-        let parent = tree::open_folder(parent)?;
-        let fd = tree::make_folder(&parent, name, owner, mode)?;
+    fn make(place: &Place) -> io::Result<Self> {
+        let owner = place.owner;
+        let parent = tree::open_folder(place.parent)?;
+        let fd = tree::make_folder(&parent, place.name, owner, place.mode)?;
         let imprint = Imprint::of(&fd)?;
-        Ok(Self { parent, name, owner, mode, fd, imprint })
+        let renewal = Renewal::Replaced { parent, name: place.name, mode: place.mode };
+        Ok(Self { fd, owner, imprint, renewal })
     }
 
-    /// Replaces it unless it is in every respect as it was made, so that nothing of a run remains: no
-    /// entry, attribute, mode or time.
+    fn hold(fd: OwnedFd) -> io::Result<Self> {
+        let imprint = Imprint::of(&fd)?;
+        Ok(Self { fd, owner: PROGRAM, imprint, renewal: Renewal::Restored })
+    }
+
+    /// Replaces or restores it unless it is in every respect as it was made, so that nothing of a run
+    /// remains: no entry, attribute, mode or time.
     fn renew(&mut self) -> io::Result<()> {
         if Imprint::of(&self.fd)? == self.imprint {
             return Ok(());
         }
         tree::empty_folder(&self.fd)?;
-        unlinkat(&self.parent, self.name, UnlinkatFlags::RemoveDir)?;
-        self.fd = tree::make_folder(&self.parent, self.name, self.owner, self.mode)?;
+        match &self.renewal {
+            Renewal::Replaced { parent, name, mode } => {
+                unlinkat(parent, *name, UnlinkatFlags::RemoveDir)?;
+                self.fd = tree::make_folder(parent, name, self.owner, *mode)?;
+            }
+            Renewal::Restored => {
+                tree::restore_folder(&self.fd, &self.imprint)?;
+                if !Imprint::of(&self.fd)?.equals_but_for_change_time(&self.imprint) {
+                    return Err(io::Error::other("a folder could not be restored"));
+                }
+            }
+        }
         self.imprint = Imprint::of(&self.fd)?;
         Ok(())
     }
@@ -126,6 +187,8 @@ impl Footprint {
 #[derive(Debug)]
 pub(crate) struct Resident {
     socket: OwnedFd,
+    /// For large replies, where the filter lets nobody make a memory file.
+    large: Option<File>,
     footprint: Footprint,
     launcher: Launcher,
     boxed: Folder,
@@ -148,39 +211,43 @@ fn at(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 }
 
 impl Resident {
-    /// Makes the folders of the writable layer.
+    /// Makes the folders of the writable layer, or takes those that are `held`, in the order of
+    /// [`PLACES`].
     pub(crate) fn new(
         socket: OwnedFd,
-        meters: Meters,
-        warm: &[Warmup],
+        launcher: Launcher,
         footprint: Footprint,
+        held: Option<Vec<OwnedFd>>,
     ) -> io::Result<Self> {
-        let boxed = Folder::make(BOX)?;
-        let work = Folder::make(WORK)?;
-        let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
+        let large = held.as_ref().map(|_| descriptors::memory_file()).transpose()?;
+        let folders = match held {
+            None => PLACES.iter().map(Folder::make).collect::<io::Result<Vec<_>>>(),
+            Some(held) => held.into_iter().map(Folder::hold).collect(),
+        }?;
+        let [boxed, work, temporary, shared] =
+            <[Folder; PLACES.len()]>::try_from(folders).map_err(|_| io::ErrorKind::InvalidInput)?;
         let used = Used::of(&work.fd)?;
-        let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
-        let launcher = Launcher::new(meters, Ceilings::read()?, interpreters)?;
         Ok(Self {
             socket,
+            large,
             footprint,
             launcher,
             boxed,
             work,
-            scratch,
+            scratch: [temporary, shared],
             used_built: used,
             used_leased: used,
         })
     }
 
     /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
-    pub(crate) fn give_up_privileges() -> io::Result<()> {
+    pub(crate) fn give_up_privileges(sections: &[Section]) -> io::Result<()> {
         credentials::forbid_inspection()?;
         credentials::lock_secure_bits()?;
         credentials::keep_resident_capabilities()?;
         credentials::empty_bounding_set()?;
         credentials::forbid_new_privileges()?;
-        Filter::of_runs().map_err(io::Error::other)?.install()
+        Filter::of_runs(sections).map_err(io::Error::other)?.install()
     }
 
     /// Serves until the supervisor closes the socket or the slot is in doubt.
@@ -203,7 +270,11 @@ impl Resident {
     }
 
     fn send(&self, reply: &Reply, parts: &[&[u8]]) -> Result<(), Fault> {
-        control::send(&self.socket, reply, parts, None).map_err(at("send a reply"))
+        match &self.large {
+            None => control::send(&self.socket, reply, parts, None),
+            Some(file) => control::send_by_file(&self.socket, reply, parts, file),
+        }
+        .map_err(at("send a reply"))
     }
 
     fn handle(
@@ -212,15 +283,17 @@ impl Resident {
         mut payload: Payload,
         stdin: Option<OwnedFd>,
     ) -> Result<(), Fault> {
+        if let Some(large) = &self.large {
+            large.set_len(0).map_err(at("forget the last reply"))?;
+        }
         match request {
             Request::Install { files } => {
-                write_files(&self.boxed.fd, &files, &mut payload, SLOT_ROOT)
-                    .map_err(at("install files"))?;
+                write_files(&self.boxed, &files, &mut payload).map_err(at("install files"))?;
                 self.used_leased = Used::of(&self.work.fd).map_err(at("measure the layer"))?;
                 self.send(&Reply::Installed, &[])
             }
             Request::Run(request) => {
-                write_files(&self.work.fd, &request.files, &mut payload, PROGRAM)
+                write_files(&self.work, &request.files, &mut payload)
                     .map_err(at("write the run's files"))?;
                 self.run(&request, stdin)?;
                 self.reset().map_err(at("reset the slot"))?;
@@ -320,15 +393,11 @@ fn relative(path: &str) -> io::Result<RelativePath> {
     RelativePath::new(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-fn write_files(
-    folder: &OwnedFd,
-    files: &[FileHeader],
-    payload: &mut Payload,
-    owner: Owner,
-) -> io::Result<()> {
+fn write_files(folder: &Folder, files: &[FileHeader], payload: &mut Payload) -> io::Result<()> {
     for header in files {
         let mode = if header.executable { 0o755 } else { 0o644 };
-        let mut file: File = tree::create_file(folder, &relative(&header.path)?, owner, mode)?;
+        let path = relative(&header.path)?;
+        let mut file: File = tree::create_file(&folder.fd, &path, folder.owner, mode)?;
         payload.copy_to(&mut file, header.bytes)?;
     }
     Ok(())

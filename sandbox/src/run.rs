@@ -17,13 +17,14 @@ use nix::unistd::Pid;
 
 use crate::child::{self, Ceilings, RESOURCES, Setup, SetupStep};
 use crate::control::RunRequest;
-use crate::kernel::cgroup::{Meters, Start};
 use crate::kernel::descriptors::output_pipe;
 use crate::kernel::process::{Reaped, Vfork, kill_all, reap_any};
 use crate::limits::{Bytes, Limits};
+use crate::meters::Meters;
 use crate::outcome::{Termination, Usage};
+use crate::privilege::Privilege;
 use crate::spec::WORK_DIR;
-use crate::warm::Interpreter;
+use crate::warm::{Interpreter, Warmup};
 
 /// The shortest time between two looks at the cpu time: the kernel accounts in ticks of 1 to 4 ms.
 const CPU_LOOK_MIN: Duration = Duration::from_millis(1);
@@ -93,6 +94,7 @@ enum Stop {
     Output,
     CpuTime,
     WallTime,
+    Memory,
 }
 
 /// What the wait saw.
@@ -105,6 +107,7 @@ enum Watched {
 /// Starts programs and watches them.
 #[derive(Debug)]
 pub(crate) struct Launcher {
+    privilege: Privilege,
     meters: Meters,
     ceilings: Ceilings,
     vfork: Vfork,
@@ -117,21 +120,18 @@ pub(crate) struct Launcher {
 struct Running<'a> {
     process: OwnedFd,
     limits: &'a Limits,
-    start: Start,
     launched_at: Instant,
     stdout: Stream,
     stderr: Stream,
 }
 
 impl Launcher {
-    pub(crate) fn new(
-        meters: Meters,
-        ceilings: Ceilings,
-        interpreters: Vec<Interpreter>,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(privilege: Privilege, meters: Meters, warm: &[Warmup]) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?.into();
+        let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
+        let (ceilings, vfork) = (Ceilings::read()?, Vfork::new());
         let chunk = vec![0; CHUNK_BYTES];
-        Ok(Self { meters, ceilings, vfork: Vfork::new(), null, chunk, interpreters })
+        Ok(Self { privilege, meters, ceilings, vfork, null, chunk, interpreters })
     }
 
     /// Starts the template for runs like this one, where it is wanted. Returns whether it tried.
@@ -157,7 +157,7 @@ impl Launcher {
         let limits = &request.limits;
         let (stdout, stdout_end) = output_pipe()?;
         let (stderr, stderr_end) = output_pipe()?;
-        let start = self.meters.start(limits)?;
+        self.meters.start(limits)?;
         let launched_at = Instant::now();
         let (process, pid) = {
             let streams = [stdin.as_ref().unwrap_or(&self.null), &stdout_end, &stderr_end]
@@ -171,7 +171,6 @@ impl Launcher {
         let mut running = Running {
             process,
             limits,
-            start,
             launched_at,
             stdout: Stream::new(stdout, limits.output),
             stderr: Stream::new(stderr, limits.output),
@@ -196,6 +195,10 @@ impl Launcher {
         {
             return Ok(Ok(launched));
         }
+        let stand_ins = match self.meters {
+            Meters::Groups(..) => None,
+            Meters::Account(_) => Some(child::stand_ins(&request.limits)?),
+        };
         let (_argv_owners, argv) = pointers(&request.argv)?;
         let (_env_owners, env) = pointers(&request.env)?;
         if argv.len() < 2 {
@@ -208,6 +211,8 @@ impl Launcher {
             streams,
             folder: c"/w",
             resources,
+            stand_ins,
+            privilege: self.privilege,
             control: -1,
             step: SetupStep::Clone,
             errno: 0,
@@ -252,6 +257,7 @@ impl Launcher {
             match reap_any(true) {
                 Ok(Some(reaped)) => {
                     resident_bytes_max = resident_bytes_max.max(reaped.resident_bytes_max);
+                    self.meters.charge(&reaped);
                     if Some(reaped.pid) == first {
                         found = Some(reaped);
                     }
@@ -281,15 +287,19 @@ impl Launcher {
         let wall_deadline = running.launched_at + running.limits.wall_time;
         loop {
             let now = Instant::now();
-            let used = self.meters.cpu_time(&running.start)?;
+            let used = self.meters.cpu_time()?;
             if used >= running.limits.cpu_time {
                 return Ok(Watched::Finished(Some(Stop::CpuTime)));
+            }
+            if self.meters.must_end() {
+                return Ok(Watched::Finished(Some(Stop::Memory)));
             }
             if now >= wall_deadline {
                 return Ok(Watched::Finished(Some(Stop::WallTime)));
             }
             let cpu_left = (running.limits.cpu_time - used).max(CPU_LOOK_MIN);
-            let ready = wait(running, supervisor, cpu_left.min(wall_deadline - now))?;
+            let patience = cpu_left.min(wall_deadline - now).min(self.meters.look_interval());
+            let ready = wait(running, supervisor, patience)?;
             if ready.supervisor {
                 return Ok(Watched::Abandoned);
             }
@@ -316,11 +326,11 @@ impl Launcher {
         // All writers are dead: what is in the pipes is all there will be.
         running.stdout.drain(&mut self.chunk)?;
         running.stderr.drain(&mut self.chunk)?;
-        let cpu_time = self.meters.cpu_time(&running.start)?;
-        let peak = self.meters.peak_memory(&running.start)?;
-        let usage = Usage { cpu_time, wall_time, peak_memory: peak.max(Bytes(resident_bytes_max)) };
+        let cpu_time = self.meters.cpu_time()?;
+        let peak_memory = self.meters.peak_memory(Bytes(resident_bytes_max))?;
+        let usage = Usage { cpu_time, wall_time, peak_memory };
         let truncated = running.stdout.truncated || running.stderr.truncated;
-        let termination = if self.meters.memory_exhausted(&running.start)? {
+        let termination = if self.meters.memory_exhausted()? {
             Termination::MemoryLimit
         } else if truncated || stop == Some(Stop::Output) {
             Termination::OutputLimit

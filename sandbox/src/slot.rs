@@ -24,10 +24,11 @@ use crate::control::{
 };
 use crate::error::Error;
 use crate::image::Image;
-use crate::kernel::cgroup::Parent;
+use crate::kernel::cgroup::{Parent, SlotGroups};
 use crate::kernel::{descriptors, mount, process};
 use crate::limits::{Limits, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
 use crate::outcome::{Captured, Collected, Outcome};
+use crate::privilege::Privilege;
 use crate::registry::{self, Claim};
 use crate::spec::{FileMode, InputFile, RunSpec};
 use crate::warm::Warmup;
@@ -39,7 +40,8 @@ pub(crate) const RESIDENT_NAME: &str = "assay-slot";
 #[derive(Clone, Debug)]
 pub(crate) struct Blueprint<'a> {
     pub(crate) image: &'a Image,
-    pub(crate) parent: &'a Parent,
+    pub(crate) privilege: Privilege,
+    pub(crate) parent: Option<&'a Parent>,
     pub(crate) state_dir: &'a Path,
     pub(crate) warm: &'a [Warmup],
     pub(crate) cpu: Option<usize>,
@@ -49,6 +51,7 @@ pub(crate) struct Blueprint<'a> {
 pub(crate) struct Slot {
     socket: AsyncSocket,
     resident: OwnedFd,
+    /// A hold on the writable layer's options.
     writable: OwnedFd,
     /// Size of the writable layer now, and how much of it the lease's own files take.
     disk_bytes: u64,
@@ -93,7 +96,7 @@ impl Slot {
     pub(crate) fn build(blueprint: &Blueprint<'_>) -> Result<Self, Error> {
         let claim = registry::claim(blueprint.state_dir, blueprint.parent)?;
         // Removed again by the drop of `Unfinished` unless the slot comes to stand.
-        claim.groups.create()?;
+        claim.groups.as_ref().map_or(Ok(()), SlotGroups::create)?;
         match start_resident(blueprint, &claim) {
             Ok(Started { socket, resident, writable }) => Ok(Self {
                 socket: AsyncSocket::Idle(socket),
@@ -106,7 +109,7 @@ impl Slot {
                 doubtful: false,
             }),
             Err(error) => {
-                claim.groups.destroy()?;
+                claim.remove_groups()?;
                 Err(error)
             }
         }
@@ -268,7 +271,7 @@ impl Slot {
     /// has let go of it.
     pub(crate) fn destroy(self) -> Result<(), Error> {
         end_process(&self.resident).map_err(Error::io("end a resident"))?;
-        self.claim.groups.destroy()
+        self.claim.remove_groups()
     }
 }
 
@@ -364,6 +367,7 @@ fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<Started, E
         .map_err(Error::io("start a builder"))?;
     let request = BuildRequest {
         slot: claim.number,
+        privilege: blueprint.privilege,
         id_base: claim.id_base(),
         groups: claim.groups.clone(),
         entries: blueprint.image.entries.clone(),

@@ -26,6 +26,9 @@ def serve(preload):
         libc.PyOS_BeforeFork, libc.PyOS_AfterFork_Parent, libc.PyOS_AfterFork_Child)
     for function in (before, in_parent, in_child):
         function.restype = None
+    untrack, track = libc.PyObject_GC_UnTrack, libc.PyObject_GC_Track
+    for function in (untrack, track):
+        function.restype, function.argtypes = None, [ctypes.py_object]
     call = libc.syscall
     call.restype = ctypes.c_long
     call.argtypes = [ctypes.c_long] * 6
@@ -59,6 +62,11 @@ def serve(preload):
     os.chdir("/")
     gc.collect()
     gc.freeze()
+    # What a program makes hangs on its module, which the collector must see when it ends: frozen, its
+    # objects would not be finalized.
+    for thing in (sys.modules["__main__"], sys.modules["__main__"].__dict__):
+        untrack(thing)
+        track(thing)
     send(b"ready")
 
     def become(data, descriptors):

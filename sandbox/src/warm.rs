@@ -30,6 +30,7 @@ use crate::child::{self, Setup, SetupStep};
 use crate::control::RunRequest;
 use crate::kernel::process::{self, Vfork};
 use crate::kernel::{credentials, descriptors};
+use crate::privilege::Privilege;
 use crate::run::{RESOURCES_OF_TEMPLATE, pointers};
 
 /// The code that waits; see there.
@@ -127,6 +128,8 @@ impl Interpreter {
             streams: [&stdin, &stdout_end, &stderr_end].map(AsRawFd::as_raw_fd),
             folder: c"/",
             resources: RESOURCES_OF_TEMPLATE,
+            stand_ins: None,
+            privilege: Privilege::Root,
             control: theirs.as_raw_fd(),
             step: SetupStep::Clone,
             errno: 0,

@@ -5,16 +5,19 @@
 //! use the sandbox in process start from this executable, hence the first statement of `main`.
 
 mod cli;
+mod faults;
 mod ground;
 mod humaneval;
 mod languages;
 mod programs;
 mod refusals;
+mod rootless;
 mod sandbox_runs;
 mod sandbox_streams;
 mod sandbox_views;
 mod service;
 mod tidy;
+mod warm;
 mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,6 +50,11 @@ enum Needs {
 
 fn main() -> ExitCode {
     sandbox::resident_entry();
+    if std::env::args().nth(1).as_deref() == Some(faults::VICTIM) {
+        return ExitCode::from(u8::from(
+            runtime().and_then(|it| it.block_on(faults::victim())).is_err(),
+        ));
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     match trials() {
@@ -67,6 +75,9 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(sandbox_runs::trials());
     trials.extend(sandbox_streams::trials());
     trials.extend(sandbox_views::trials());
+    trials.extend(rootless::trials());
+    trials.extend(warm::trials());
+    trials.extend(faults::trials());
     trials.extend(service::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());

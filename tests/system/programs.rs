@@ -114,13 +114,14 @@ async fn is_available(client: &Client, language: &str) -> Result<bool> {
 }
 
 /// Has every slot run what keeps something for later: an interpreter of either kind of problem stays
-/// warm in the slot that has used it. Programs that last fill all slots at once.
+/// warm in the slot that has used it. A slot warms up after its reply and before its next run, so
+/// the last round says that the one before is all done. Programs that last fill all slots at once.
 async fn warmed(client: &Client, slots: usize) -> Result<()> {
     let source = if slots == 1 { ADD } else { ADD_SLOWLY };
     let pause = if slots == 1 { "" } else { "import time\ntime.sleep(1)\n" };
-    for submission in
-        [add_submission("", source), assertions_submission("", pause, "assert 1 + 1 == 2\n")]
-    {
+    let stdio = add_submission("", source);
+    let assertions = assertions_submission("", pause, "assert 1 + 1 == 2\n");
+    for submission in [&stdio, &assertions, &stdio] {
         let numbered = |number: usize| {
             let mut submission = submission.clone();
             submission["id"] = json!(number.to_string());

@@ -215,7 +215,7 @@ async fn no_file_has_a_name_that_says_nothing() -> Result<()> {
 async fn every_module_says_what_it_is() -> Result<()> {
     let sources =
         rust_sources(&["sandbox/src", "judge", "tests/harness", "tests/system", "benches"])?;
-    // Drivers are joined with what they drive, and start where that must.
+    // Drivers are data here: parts of programs that are compiled in slots.
     let modules = sources.into_iter().filter(|source| !source.path.contains("/drivers/"));
     let silent = modules.filter(|source| !source.text.starts_with("//! "));
     none(&silent.map(|source| source.path).collect::<Vec<_>>())

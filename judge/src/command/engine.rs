@@ -32,7 +32,9 @@ impl Engine {
         pool.slots = config.slots;
         pool.warm = languages.available().flat_map(|language| warmups(language)).collect();
         pool.cgroup_parent.clone_from(&config.cgroup_parent);
-        pool.state_dir.clone_from(&config.state_dir);
+        if let Some(state_dir) = &config.state_dir {
+            pool.state_dir.clone_from(state_dir);
+        }
         let pool = SlotPool::new(pool).await.map_err(|error| {
             ours(anyhow::Error::new(error).context(
                 "the slots could not be built; `assay preflight` says what this host lacks",

@@ -102,6 +102,19 @@ impl Parent {
         self.version
     }
 
+    /// Whether the caller may make groups here, as an ordinary user may where the group was delegated
+    /// to it (`cgroups(7)`, delegation).
+    pub(crate) fn is_delegated(&self) -> bool {
+        let writable =
+            |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+        let members = if self.version == Version::V2 { "cgroup.procs" } else { "tasks" };
+        let folders = [&self.memory, &self.pids, &self.cpu];
+        let known = fs::read_to_string(self.memory.join("cgroup.controllers")).unwrap_or_default();
+        let has = |wanted: &str| known.split_whitespace().any(|name| name == wanted);
+        folders.iter().all(|path| writable(path) && writable(&path.join(members)))
+            && (self.version == Version::V1 || ["memory", "pids", "cpu"].into_iter().all(has))
+    }
+
     /// Where memory groups are made, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.memory
@@ -336,7 +349,7 @@ pub(crate) struct Meters {
 }
 
 /// Counters at the start of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     usage: u64,
     kills: u64,

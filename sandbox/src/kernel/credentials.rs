@@ -11,6 +11,17 @@ pub(crate) fn identity_map(base: u32) -> String {
     format!("0 {base} {IDS_PER_SLOT}\n")
 }
 
+/// Makes a user namespace where the caller, an ordinary user outside, is `id` and nobody else exists,
+/// and holds every capability in it (`user_namespaces(7)`). Its groups cannot change any more.
+pub(crate) fn enter_user_namespace(id: u32) -> io::Result<()> {
+    // Asked before: in the new namespace everybody is the overflow user until the maps are written.
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("{id} {user} 1\n"))?;
+    std::fs::write("/proc/self/gid_map", format!("{id} {group} 1\n"))
+}
+
 fn prctl(option: i32, value: u64) -> io::Result<()> {
     // SAFETY: the options used in this file take one integer and zeros.
     let result = unsafe { libc::prctl(option, value, 0, 0, 0) };

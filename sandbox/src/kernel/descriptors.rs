@@ -28,6 +28,11 @@ pub(crate) fn sealed_memory_file(parts: &[&[u8]]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// An empty memory file that can be written again and again.
+pub(crate) fn memory_file() -> io::Result<File> {
+    Ok(memfd_create(c"assay", MFdFlags::MFD_CLOEXEC)?.into())
+}
+
 /// The same file opened once more, for reading only and with a position of its own.
 pub(crate) fn reopen_read_only(fd: &OwnedFd) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());

@@ -3,6 +3,7 @@
 //! Each file wraps its system calls in small safe functions, typed in and out. What they are used
 //! for, and in which order, is told in [`crate::builder`], [`crate::resident`] and [`crate::child`].
 
+pub(crate) mod account;
 pub(crate) mod cgroup;
 pub(crate) mod credentials;
 pub(crate) mod descriptors;

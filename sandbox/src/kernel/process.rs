@@ -7,6 +7,7 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -135,6 +136,8 @@ pub(crate) struct Reaped {
     /// `None`: it exited, with this code in `code`; else the signal that killed it.
     pub(crate) signal: Option<i32>,
     pub(crate) code: i32,
+    /// Processor time of it and of the children it waited for.
+    pub(crate) cpu_time: Duration,
     /// Largest resident set of it and of the children it waited for, in bytes.
     pub(crate) resident_bytes_max: u64,
 }
@@ -156,6 +159,7 @@ pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
     // SAFETY: zeroed is a valid rusage, and wait4 filled it in.
     let usage = unsafe { usage.assume_init() };
     let kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    let cpu_time = duration(usage.ru_utime) + duration(usage.ru_stime);
     let pid = Pid::from_raw(pid);
     let (signal, code) = match WaitStatus::from_raw(pid, status) {
         Ok(WaitStatus::Exited(_, code)) => (None, code),
@@ -163,7 +167,24 @@ pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
         // Real-time signals have no name in the enum of named ones.
         Ok(_) | Err(_) => (Some(status & 0x7f), 0),
     };
-    Ok(Some(Reaped { pid, signal, code, resident_bytes_max: kib << 10 }))
+    Ok(Some(Reaped { pid, signal, code, cpu_time, resident_bytes_max: kib << 10 }))
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    Duration::from_secs(part(time.tv_sec)) + Duration::from_micros(part(time.tv_usec))
+}
+
+/// Whether the caller has any child, alive or not yet reaped.
+pub(crate) fn has_children() -> io::Result<bool> {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let flags =
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | WaitPidFlag::__WALL;
+    match waitid(Id::All, flags) {
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::ECHILD) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Kills every process of the caller's pid namespace but itself. Atomic against forks: the kernel
@@ -186,6 +207,15 @@ pub(crate) fn kill_one(child: Pid) -> io::Result<()> {
         Ok(_) | Err(Errno::ECHILD) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Gives the signals that the Rust runtime handles their default action. Process 1 of a namespace
+/// hears no signal from inside it but those that it handles (`pid_namespaces(7)`).
+pub(crate) fn forget_signal_handlers() -> io::Result<()> {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        in_child::default_signal(signal).map_err(io::Error::from_raw_os_error)?;
+    }
+    Ok(())
 }
 
 /// Takes hold of a process by its number (`pidfd_open(2)`).

@@ -38,6 +38,18 @@ pub(crate) enum PolicyError {
 struct Policy {
     default: String,
     rules: Vec<Rule>,
+    /// In place of the rules above for the same calls.
+    rootless: Vec<Rule>,
+    without_groups: Vec<Rule>,
+}
+
+/// What makes the policy stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// The resident has the program's identity.
+    Rootless,
+    /// No control group counts memory.
+    WithoutGroups,
 }
 
 /// One row. It allows calls, refuses calls with an errno, or looks at one argument of one call.
@@ -104,10 +116,17 @@ const X32_BIT: u32 = 0x4000_0000;
 
 impl Filter {
     /// The filter of all runs.
-    pub(crate) fn of_runs() -> Result<Self, PolicyError> {
+    pub(crate) fn of_runs(sections: &[Section]) -> Result<Self, PolicyError> {
         let policy: Policy = serde_json::from_str(POLICY)?;
         let default = Action::Errno(errno(&policy.default)?);
-        Ok(compile(&actions(&policy)?, &default))
+        let mut all = actions(&policy.rules)?;
+        for section in sections {
+            all.extend(actions(match section {
+                Section::Rootless => &policy.rootless,
+                Section::WithoutGroups => &policy.without_groups,
+            })?);
+        }
+        Ok(compile(&all, &default))
     }
 
     /// Installs the filter on the calling thread and all it will start. Irrevocable; needs
@@ -127,7 +146,7 @@ impl Filter {
 }
 
 /// The action of each system call that a rule names.
-fn actions(policy: &Policy) -> Result<BTreeMap<u32, Action>, PolicyError> {
+fn actions(rules: &[Rule]) -> Result<BTreeMap<u32, Action>, PolicyError> {
     let mut actions = BTreeMap::new();
     let mut insert = |name: &str, action: Action| {
         let number = number_of(name)?;
@@ -136,7 +155,7 @@ fn actions(policy: &Policy) -> Result<BTreeMap<u32, Action>, PolicyError> {
             Some(_) => Err(PolicyError::Twice(name.to_owned())),
         }
     };
-    for rule in &policy.rules {
+    for rule in rules {
         for name in &rule.allow {
             insert(name, Action::Allow)?;
         }
@@ -348,13 +367,20 @@ mod tests {
     #[test]
     fn compiled_filter_agrees_with_the_table_for_every_number() {
         let policy: Policy = serde_json::from_str(POLICY).unwrap();
-        let actions = actions(&policy).unwrap();
-        let filter = Filter::of_runs().unwrap();
+        let (rules, rootless) =
+            (actions(&policy.rules).unwrap(), actions(&policy.rootless).unwrap());
+        let stricter: BTreeMap<_, _> = rules.clone().into_iter().chain(rootless).collect();
+        for (sections, actions) in [(&[][..], rules), (&[Section::Rootless], stricter)] {
+            agrees(&Filter::of_runs(sections).unwrap(), &actions);
+        }
+    }
+
+    fn agrees(filter: &Filter, actions: &BTreeMap<u32, Action>) {
         for number in 0..1024 {
             for value in [0, 1, 2, 8, 10, 16, 17, 22, 35, 40, 0x5412, 0x541c, 0x1000_0000, u64::MAX]
             {
                 let arguments = [value; 6];
-                let got = evaluate(&filter, ARCHITECTURE, number, arguments);
+                let got = evaluate(filter, ARCHITECTURE, number, arguments);
                 let want = expected(actions.get(&number), arguments);
                 assert_eq!(got, want, "call {number} with {value:#x}");
             }
@@ -363,7 +389,7 @@ mod tests {
 
     #[test]
     fn foreign_architectures_are_killed_and_x32_refused() {
-        let filter = Filter::of_runs().unwrap();
+        let filter = Filter::of_runs(&[]).unwrap();
         let i386 = 0x4000_0003;
         assert_eq!(evaluate(&filter, i386, 20, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
         let x32_getpid = X32_BIT + 39;
@@ -373,7 +399,7 @@ mod tests {
 
     #[test]
     fn filter_stays_a_tree_of_moderate_size() {
-        let filter = Filter::of_runs().unwrap();
+        let filter = Filter::of_runs(&[Section::Rootless, Section::WithoutGroups]).unwrap();
         assert!(filter.0.len() < 512, "{} instructions", filter.0.len());
     }
 }

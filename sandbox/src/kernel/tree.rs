@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::dir::{Dir, Type};
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstat, futimens, mkdirat};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
 use crate::spec::RelativePath;
@@ -124,6 +125,14 @@ pub(crate) struct Imprint {
 }
 
 impl Imprint {
+    /// Whether the two are equal but for the time when the inode was last touched, which nobody can
+    /// set.
+    pub(crate) fn equals_but_for_change_time(&self, other: &Self) -> bool {
+        let mut other = *other;
+        other.times[2] = self.times[2];
+        *self == other
+    }
+
     pub(crate) fn of(folder: &OwnedFd) -> io::Result<Self> {
         let stat = fstat(folder)?;
         // SAFETY: a null list of size 0 asks for the size of the list (flistxattr(2)).
@@ -148,6 +157,38 @@ impl Imprint {
             attribute_bytes,
         })
     }
+}
+
+/// Gives an empty folder back the mode, the times and the absence of attributes that it had.
+pub(crate) fn restore_folder(folder: &OwnedFd, as_it_was: &Imprint) -> io::Result<()> {
+    remove_attributes(folder)?;
+    fchmod(folder, Mode::from_bits_truncate(as_it_was.mode & 0o7777))?;
+    let [access, content, _] =
+        as_it_was.times.map(|(seconds, nanoseconds)| TimeSpec::new(seconds, nanoseconds));
+    Ok(futimens(folder, &access, &content)?)
+}
+
+fn remove_attributes(folder: &OwnedFd) -> io::Result<()> {
+    // XATTR_LIST_MAX
+    let mut names = vec![0_u8; 64 << 10];
+    // SAFETY: the buffer is valid for writes of its length.
+    let length = unsafe {
+        libc::flistxattr(folder.as_raw_fd(), names.as_mut_ptr().cast::<libc::c_char>(), names.len())
+    };
+    let Ok(length) = usize::try_from(length) else {
+        return match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+            error => Err(error),
+        };
+    };
+    for name in names[..length].split_inclusive(|byte| *byte == 0) {
+        let name = CStr::from_bytes_with_nul(name).map_err(|_| io::ErrorKind::InvalidData)?;
+        // SAFETY: a NUL-terminated name that outlives the call.
+        if unsafe { libc::fremovexattr(folder.as_raw_fd(), name.as_ptr()) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Removes everything in `folder`, but not the folder itself. Gives up with `FileTooLarge` where
@@ -222,6 +263,25 @@ mod tests {
         empty_folder(&fd).unwrap();
         assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"s");
         assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_restored_folder_carries_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        let fd = folder(temporary.path());
+        let before = Imprint::of(&fd).unwrap();
+        let name = c"user.note";
+        // SAFETY: a NUL-terminated name, and a value of one byte.
+        let marked =
+            unsafe { libc::fsetxattr(fd.as_raw_fd(), name.as_ptr(), c"x".as_ptr().cast(), 1, 0) };
+        assert_eq!(marked, 0);
+        fchmod(&fd, Mode::from_bits_truncate(0o1777)).unwrap();
+        futimens(&fd, &TimeSpec::new(1, 2), &TimeSpec::new(3, 4)).unwrap();
+        assert_eq!(temporary.path().metadata().unwrap().permissions().mode() & 0o7777, 0o1777);
+        assert!(!before.equals_but_for_change_time(&Imprint::of(&fd).unwrap()));
+        restore_folder(&fd, &before).unwrap();
+        assert!(before.equals_but_for_change_time(&Imprint::of(&fd).unwrap()));
     }
 
     #[test]
