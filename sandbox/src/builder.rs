@@ -134,15 +134,10 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
 }
 
 fn open_groups(request: &BuildRequest) -> Result<Meters, Fault> {
-    let meters = request
-        .groups
-        .open()
-        .map_err(|error| Fault { step: error.to_string(), source: io::ErrorKind::Other.into() })?;
     request
         .groups
-        .inside(|| Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?))
-        .step("make a cgroup namespace")?;
-    Ok(meters)
+        .settle(request.id_base, || Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?))
+        .map_err(|error| Fault { step: error.to_string(), source: io::ErrorKind::Other.into() })
 }
 
 impl Stage {
@@ -337,8 +332,8 @@ fn settle(
     turn::give(builder)?;
     turn::wait(builder)?;
     let socket = socket.try_clone().step("keep the control socket")?;
-    let resident = Resident::new(socket, meters).step("prepare the writable layer")?;
-    Resident::give_up_privileges().step("give up privileges")?;
+    let mut resident = Resident::new(socket, meters).step("prepare the writable layer")?;
+    resident.give_up_privileges().step("give up privileges")?;
     Ok(resident)
 }
 

@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::kernel::process::in_child;
+use crate::kernel::seccomp::Filter;
 use crate::limits::Limits;
 
 /// The user and group that programs run as, inside the slot.
@@ -28,13 +29,14 @@ pub(crate) enum SetupStep {
     Signals = 6,
     WorkingFolder = 7,
     Credentials = 8,
-    Execute = 9,
+    Filter = 9,
+    Execute = 10,
 }
 
 impl SetupStep {
     /// The step in words, for messages.
     pub(crate) fn name(number: u8) -> &'static str {
-        const NAMES: [&str; 10] = [
+        const NAMES: [&str; 11] = [
             "clone",
             "join control groups",
             "new session",
@@ -44,6 +46,7 @@ impl SetupStep {
             "signals",
             "working folder",
             "credentials",
+            "filter",
             "exec",
         ];
         NAMES.get(usize::from(number)).copied().unwrap_or("an unknown step")
@@ -56,11 +59,13 @@ pub(crate) struct Setup<'a> {
     /// Null-terminated, as execve takes it.
     pub(crate) argv: &'a [*const c_char],
     pub(crate) env: &'a [*const c_char],
-    /// `-1` where a group has no file of its own.
-    pub(crate) groups: [RawFd; 3],
+    /// Where it writes `0` to join its groups, unless it was cloned into them.
+    pub(crate) groups: Option<[RawFd; 3]>,
     pub(crate) streams: [RawFd; 3],
     pub(crate) folder: &'a CStr,
     pub(crate) resources: [(c_int, u64); RESOURCES],
+    /// What the resident may call and the program may not.
+    pub(crate) filter: Option<&'a Filter>,
     /// Where the child is, and what went wrong there.
     pub(crate) step: SetupStep,
     pub(crate) errno: c_int,
@@ -137,10 +142,8 @@ fn steps(setup: &mut Setup<'_>) -> in_child::Step {
     in_child::file_mode_mask(0o022);
     in_child::enter(setup.folder)?;
     setup.step = SetupStep::JoinGroups;
-    for fd in setup.groups {
-        if fd >= 0 {
-            in_child::write(fd, b"0")?;
-        }
+    for fd in setup.groups.iter().flatten() {
+        in_child::write(*fd, b"0")?;
     }
     setup.step = SetupStep::CloseDescriptors;
     in_child::close_from(3)?;
@@ -150,6 +153,10 @@ fn steps(setup: &mut Setup<'_>) -> in_child::Step {
     }
     setup.step = SetupStep::Credentials;
     in_child::become_user(RUN_ID, RUN_ID)?;
+    setup.step = SetupStep::Filter;
+    if let Some(filter) = setup.filter {
+        in_child::install(filter)?;
+    }
     setup.step = SetupStep::Execute;
     Err(in_child::execute(setup.argv, setup.env))
 }

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::error::Error;
 use crate::image::Image;
 use crate::kernel::cgroup::Parent;
+use crate::kernel::delegation::Delegation;
 use crate::limits::SLOTS_MAX;
 use crate::outcome::Outcome;
 use crate::registry;
@@ -65,6 +66,8 @@ pub struct SlotPool(Arc<Pool>);
 struct Pool {
     config: PoolConfig,
     parent: Parent,
+    /// Let go of after the last slot, by `close` or by the drop of this field.
+    delegation: Mutex<Option<Delegation>>,
     state: Mutex<State>,
     /// One permit for each free slot.
     permits: Semaphore,
@@ -175,9 +178,15 @@ impl SlotPool {
                 done.then(|| std::mem::take(&mut state.free))
             };
             if let Some(free) = free {
-                let destroyed = tokio::task::spawn_blocking(move || destroy_all(free)).await;
-                if let Err(error) = destroyed {
-                    tracing::error!(%error, "slots were left behind");
+                let delegation = locked(&self.0.delegation).take();
+                let destroyed = tokio::task::spawn_blocking(move || {
+                    destroy_all(free);
+                    delegation.map_or(Ok(()), Delegation::release)
+                });
+                match destroyed.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "a control group was left behind"),
+                    Err(error) => tracing::error!(%error, "slots were left behind"),
                 }
                 return;
             }
@@ -201,10 +210,11 @@ impl Pool {
             tracing::info!(swept, "cleaned up after slots whose owner had died");
         }
         let parent = Parent::find(config.cgroup_parent.as_deref())?;
-        parent.delegate()?;
+        let delegation = Mutex::new(parent.delegate()?);
         let (sender, receiver) = mpsc::channel();
         let pool = Arc::new(Self {
             parent,
+            delegation,
             state: Mutex::default(),
             permits: Semaphore::new(0),
             changed: Notify::new(),

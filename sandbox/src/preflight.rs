@@ -10,6 +10,7 @@ use nix::sys::utsname::uname;
 
 use crate::image::Image;
 use crate::kernel::cgroup::{Parent, Version};
+use crate::kernel::delegation::Delegation;
 use crate::slot::{Blueprint, Slot};
 
 /// Whether a layer is there.
@@ -221,14 +222,15 @@ fn trial() -> Layer {
     }
     let built = Image::host().and_then(|image| {
         let parent = Parent::find(None)?;
-        parent.delegate()?;
+        let delegation = parent.delegate()?;
         let slot = Slot::build(&Blueprint {
             image: &image,
             parent: &parent,
             state_dir: Path::new(crate::pool::STATE_DIR),
             cpu: None,
         })?;
-        slot.destroy()
+        slot.destroy()?;
+        delegation.map_or(Ok(()), Delegation::release)
     });
     match built {
         Ok(()) => Layer::on(name, "built and destroyed"),

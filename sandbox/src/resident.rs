@@ -21,7 +21,7 @@ use crate::child::{Ceilings, RUN_ID};
 use crate::control::{
     self, CollectedHeader, Ended, FileHeader, Payload, Reply, Request, RunRequest,
 };
-use crate::kernel::cgroup::Meters;
+use crate::kernel::cgroup::{Door, Meters};
 use crate::kernel::credentials;
 use crate::kernel::seccomp::Filter;
 use crate::kernel::tree::{self, Imprint, Owner};
@@ -105,6 +105,8 @@ impl Used {
 pub(crate) struct Resident {
     socket: OwnedFd,
     launcher: Launcher,
+    /// Its own, until installed.
+    filter: Option<Filter>,
     boxed: Folder,
     work: Folder,
     /// `/tmp` and shared memory.
@@ -131,18 +133,38 @@ impl Resident {
         let work = Folder::make(WORK)?;
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
         let used = Used::of(&work.fd)?;
-        let launcher = Launcher::new(meters, Ceilings::read()?)?;
-        Ok(Self { socket, launcher, boxed, work, scratch, used_built: used, used_leased: used })
+        let (filter, added) = match meters.door() {
+            Door::Write(_) => (Filter::of_runs().map_err(io::Error::other)?, None),
+            Door::Clone(_) => {
+                let (first, second) = Filter::in_two_parts().map_err(io::Error::other)?;
+                (first, Some(second))
+            }
+        };
+        let launcher = Launcher::new(meters, Ceilings::read()?, added)?;
+        Ok(Self {
+            socket,
+            launcher,
+            filter: Some(filter),
+            boxed,
+            work,
+            scratch,
+            used_built: used,
+            used_leased: used,
+        })
     }
 
-    /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
-    pub(crate) fn give_up_privileges() -> io::Result<()> {
+    /// Keeps what serving needs. From here on the resident is under the same filter as its runs, but
+    /// for the calls that start them.
+    pub(crate) fn give_up_privileges(&mut self) -> io::Result<()> {
         credentials::forbid_inspection()?;
         credentials::lock_secure_bits()?;
         credentials::empty_bounding_set()?;
         credentials::keep_resident_capabilities()?;
         credentials::forbid_new_privileges()?;
-        Filter::of_runs().map_err(io::Error::other)?.install()
+        match self.filter.take() {
+            Some(filter) => filter.install(),
+            None => Err(io::ErrorKind::AlreadyExists.into()),
+        }
     }
 
     /// Serves until the supervisor closes the socket or the slot is in doubt.

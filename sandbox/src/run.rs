@@ -15,9 +15,10 @@ use nix::unistd::Pid;
 
 use crate::child::{self, Ceilings, Setup, SetupStep};
 use crate::control::RunRequest;
-use crate::kernel::cgroup::{Meters, Start};
+use crate::kernel::cgroup::{Door, Meters, Start};
 use crate::kernel::descriptors::output_pipe;
 use crate::kernel::process::{Reaped, Vfork, kill_all, reap_any};
+use crate::kernel::seccomp::Filter;
 use crate::limits::{Bytes, Limits};
 use crate::outcome::{Termination, Usage};
 use crate::resident::pointers;
@@ -104,6 +105,7 @@ enum Watched {
 pub(crate) struct Launcher {
     meters: Meters,
     ceilings: Ceilings,
+    filter: Option<Filter>,
     vfork: Vfork,
     null: OwnedFd,
     chunk: Vec<u8>,
@@ -120,9 +122,15 @@ struct Running<'a> {
 }
 
 impl Launcher {
-    pub(crate) fn new(meters: Meters, ceilings: Ceilings) -> io::Result<Self> {
+    /// `filter` is what each run adds to the resident's own.
+    pub(crate) fn new(
+        meters: Meters,
+        ceilings: Ceilings,
+        filter: Option<Filter>,
+    ) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?.into();
-        Ok(Self { meters, ceilings, vfork: Vfork::new(), null, chunk: vec![0; CHUNK_BYTES] })
+        let chunk = vec![0; CHUNK_BYTES];
+        Ok(Self { meters, ceilings, filter, vfork: Vfork::new(), null, chunk })
     }
 
     /// Runs one program to its end. `supervisor` is watched: if it goes away, so does the program.
@@ -171,17 +179,22 @@ impl Launcher {
         if argv.len() < 2 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        let door = self.meters.door();
         let mut setup = Setup {
             argv: &argv,
             env: &env,
-            groups: self.meters.join_descriptors(),
+            groups: match door {
+                Door::Write(files) => Some(files),
+                Door::Clone(_) => None,
+            },
             streams,
             folder: c"/w",
             resources: self.ceilings.resources(&request.limits),
+            filter: self.filter.as_ref(),
             step: SetupStep::Clone,
             errno: 0,
         };
-        match self.vfork.spawn(child::enter, &mut setup) {
+        match self.vfork.spawn(door, child::enter, &mut setup) {
             Err(error) => Ok(Err((SetupStep::Clone, error.raw_os_error().unwrap_or(libc::EIO)))),
             Ok(_) if setup.errno != 0 => {
                 let refused = (setup.step, setup.errno);

@@ -5,6 +5,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod credentials;
+pub(crate) mod delegation;
 pub(crate) mod descriptors;
 pub(crate) mod mount;
 pub(crate) mod network;
