@@ -1,7 +1,7 @@
 //! What a launch costs: from `RunSpec` to `Outcome` through the public API, isolation complete, next
 //! to a bare start of the same program in the same run. Prints one JSON line.
 //!
-//! Workers are pinned to the processor of their slot, as `THREAD PER SLOT` users would: waking an
+//! Workers are pinned to the processor of their slot, as a user with a thread for each slot would do it: waking an
 //! idle virtual processor costs more than the launch.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use sandbox::spec::{FileMode, InputFile, RelativePath};
+use sandbox::warm::Warmup;
 use sandbox::{Image, Lease, PoolConfig, RunSpec, SlotPool};
 use serde_json::json;
 use support::Times;
@@ -32,12 +33,13 @@ fn main() -> anyhow::Result<()> {
         let bare = side_by_side(workers, |_| Times::of(RUNS, || support::bare(&trivial, &[])))?;
         let pool = pool(workers)?;
         let installed = installed(&trivial)?;
-        let leased = side_by_side(workers, |worker| one_per_lease(&pool, worker, &installed))?;
-        let repeated = side_by_side(workers, |worker| ten_per_lease(&pool, worker, &installed))?;
+        let leased = side_by_side(workers, |_| one_per_lease(&pool, &installed))?;
+        let repeated = side_by_side(workers, |_| ten_per_lease(&pool, &installed))?;
         let bare_python = side_by_side(workers, |_| {
             Times::of(RUNS_OF_PYTHON, || support::bare(python, &["-c", "pass"]))
         })?;
-        let python = side_by_side(workers, |worker| run_python(&pool, worker))?;
+        let python = side_by_side(workers, |_| run_python(&pool, Start::Cold))?;
+        let warm = side_by_side(workers, |_| run_python(&pool, Start::Warm))?;
         runtime()?.block_on(pool.close());
         figures.insert(
             format!("workers_{workers}"),
@@ -48,6 +50,7 @@ fn main() -> anyhow::Result<()> {
                 "static_true_drift": (leased.drift() * 100.0).round() / 100.0,
                 "python_pass_bare": bare_python.report(None),
                 "python_pass": python.report(Some(&bare_python)),
+                "python_pass_warm": warm.report(Some(&bare_python)),
             }),
         );
     }
@@ -65,6 +68,9 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn pool(slots: usize) -> anyhow::Result<SlotPool> {
     let mut config = PoolConfig::new(Image::host()?);
     config.slots = NonZeroUsize::new(slots).context("no slots")?;
+    let strings = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+    let (argv, env) = (strings(&INTERPRETER), strings(&ENVIRONMENT));
+    config.warm = vec![Warmup { argv, env, preload: Vec::new() }];
     Ok(runtime()?.block_on(SlotPool::new(config))?)
 }
 
@@ -111,7 +117,7 @@ async fn check(lease: &mut Lease, spec: &RunSpec) -> anyhow::Result<()> {
 }
 
 /// A new lease for each run, the program brought along.
-fn one_per_lease(pool: &SlotPool, _worker: usize, files: &[InputFile]) -> anyhow::Result<Times> {
+fn one_per_lease(pool: &SlotPool, files: &[InputFile]) -> anyhow::Result<Times> {
     let runtime = runtime()?;
     let spec = RunSpec::new(["/w/true"])?.files(files.to_vec())?;
     Times::of(RUNS, || {
@@ -123,7 +129,7 @@ fn one_per_lease(pool: &SlotPool, _worker: usize, files: &[InputFile]) -> anyhow
 }
 
 /// Ten runs of one installed program in each lease. Times are of one run, the lease's share included.
-fn ten_per_lease(pool: &SlotPool, _worker: usize, files: &[InputFile]) -> anyhow::Result<Times> {
+fn ten_per_lease(pool: &SlotPool, files: &[InputFile]) -> anyhow::Result<Times> {
     let runtime = runtime()?;
     let spec = RunSpec::new(["/box/true"])?;
     let (mut lease, mut used) = (None, RUNS_PER_LEASE);
@@ -141,13 +147,30 @@ fn ten_per_lease(pool: &SlotPool, _worker: usize, files: &[InputFile]) -> anyhow
     })
 }
 
-fn run_python(pool: &SlotPool, _worker: usize) -> anyhow::Result<Times> {
+/// How an interpreter is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Cold,
+    Warm,
+}
+
+const ENVIRONMENT: [&str; 3] = ["PATH=/usr/bin:/bin", "HOME=/w", "PYTHONHASHSEED=0"];
+const INTERPRETER: [&str; 2] = ["/usr/bin/python3", "/box/main.py"];
+
+fn run_python(pool: &SlotPool, start: Start) -> anyhow::Result<Times> {
     let runtime = runtime()?;
-    let spec = RunSpec::new(["/usr/bin/python3", "-c", "pass"])?.env(["PATH=/usr/bin:/bin"])?;
-    Times::of(RUNS_OF_PYTHON, || {
+    // A start with other arguments than the template's is cold.
+    let argv = INTERPRETER.into_iter().chain((start == Start::Cold).then_some("cold"));
+    let spec = RunSpec::new(argv)?.env(ENVIRONMENT)?;
+    let path = RelativePath::new("main.py")?;
+    let program = InputFile { path, content: "pass\n".into(), mode: FileMode::Plain };
+    let run = || {
         runtime.block_on(async {
             let mut lease = pool.lease().await?;
+            lease.install(std::slice::from_ref(&program)).await?;
             check(&mut lease, &spec).await
         })
-    })
+    };
+    run()?;
+    Times::of(RUNS_OF_PYTHON, run)
 }

@@ -131,6 +131,36 @@ impl Times {
     }
 }
 
+/// Takes the times of work that is not a plain function, such as an asynchronous request.
+#[derive(Debug)]
+pub struct Clock {
+    each: Vec<Duration>,
+    begun: Instant,
+    lap: Instant,
+}
+
+impl Clock {
+    /// Starts the first piece of work.
+    #[must_use]
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Self { each: Vec::new(), begun: now, lap: now }
+    }
+
+    /// Ends a piece of work and starts the next.
+    pub fn lap(&mut self) {
+        let now = Instant::now();
+        self.each.push(now - self.lap);
+        self.lap = now;
+    }
+
+    /// The times of all that ended.
+    #[must_use]
+    pub fn stop(self) -> Times {
+        Times { each: self.each, elapsed: self.lap - self.begun }
+    }
+}
+
 /// Where a figure was measured.
 #[must_use]
 pub fn machine() -> Value {

@@ -35,7 +35,7 @@ use crate::kernel::cgroup::Meters;
 use crate::kernel::process::{Fork, fork_into_pid_namespace};
 use crate::kernel::{credentials, descriptors, mount, network};
 use crate::limits::WRITABLE_INODES_MAX;
-use crate::resident::{Resident, SHARED_MEMORY_DIR};
+use crate::resident::{Footprint, Resident, SHARED_MEMORY_DIR};
 
 /// An empty folder in every slot, shown in place of what programs may not see.
 const EMPTY_DIR: &str = "/.empty";
@@ -86,8 +86,7 @@ pub(crate) fn main() {
         Ok(Some(resident)) => resident.serve(),
         Ok(None) => {}
         Err(fault) => {
-            let errno = fault.source.raw_os_error().unwrap_or(libc::EIO);
-            let reply = Reply::Failed { step: fault.step, errno };
+            let reply = Reply::Failed { step: fault.step, reason: fault.source.to_string() };
             // The supervisor is gone if this fails, and then nobody is left to tell.
             drop(control::send(&socket, &reply, &[], None));
         }
@@ -324,6 +323,7 @@ fn settle(
     }
     // Programs are ended before anything else when the machine runs out of memory.
     fs::write("/proc/self/oom_score_adj", "1000").step("offer to the out-of-memory killer")?;
+    let footprint = Footprint::open().step("hold the own memory's counters")?;
     unshare(CloneFlags::CLONE_NEWUSER).step("make a user namespace")?;
     turn::give(builder)?;
     turn::wait(builder)?;
@@ -332,7 +332,8 @@ fn settle(
     turn::give(builder)?;
     turn::wait(builder)?;
     let socket = socket.try_clone().step("keep the control socket")?;
-    let mut resident = Resident::new(socket, meters).step("prepare the writable layer")?;
+    let mut resident = Resident::new(socket, meters, &request.warm, footprint)
+        .step("prepare the writable layer")?;
     resident.give_up_privileges().step("give up privileges")?;
     Ok(resident)
 }

@@ -66,13 +66,15 @@ pub(crate) struct Setup<'a> {
     pub(crate) resources: [(c_int, u64); RESOURCES],
     /// What the resident may call and the program may not.
     pub(crate) filter: Option<&'a Filter>,
+    /// For a template: its end of the socket, which becomes descriptor 3. Else `-1`.
+    pub(crate) control: RawFd,
     /// Where the child is, and what went wrong there.
     pub(crate) step: SetupStep,
     pub(crate) errno: c_int,
 }
 
 /// Resource limits set for every program.
-const RESOURCES: usize = 10;
+pub(crate) const RESOURCES: usize = 10;
 
 /// The highest values that may be set here: without CAP_SYS_RESOURCE a limit only falls.
 #[derive(Clone, Copy, Debug)]
@@ -152,11 +154,61 @@ fn steps(setup: &mut Setup<'_>) -> in_child::Step {
         in_child::limit_resource(resource, value)?;
     }
     setup.step = SetupStep::Credentials;
+    in_child::lock_secure_bits()?;
     in_child::become_user(RUN_ID, RUN_ID)?;
+    in_child::drop_capabilities()?;
     setup.step = SetupStep::Filter;
     if let Some(filter) = setup.filter {
         in_child::install(filter)?;
     }
     setup.step = SetupStep::Execute;
     Err(in_child::execute(setup.argv, setup.env))
+}
+
+/// The entry of a template of warm runs (see [`crate::warm`]). It stays outside the groups, and keeps
+/// the slot's root as its user.
+pub(crate) extern "C" fn enter_template(setup: *mut c_void) -> c_int {
+    crate::kernel::process::with_argument(setup, |setup: &mut Setup<'_>| {
+        if let Err(errno) = template_steps(setup) {
+            setup.errno = errno;
+        }
+    });
+    127
+}
+
+fn template_steps(setup: &mut Setup<'_>) -> in_child::Step {
+    setup.step = SetupStep::Session;
+    in_child::new_session()?;
+    setup.step = SetupStep::StandardStreams;
+    for (number, fd) in (0..).zip(setup.streams) {
+        in_child::duplicate(fd, number)?;
+    }
+    if setup.control == 3 {
+        in_child::keep_on_exec(3)?;
+    } else {
+        in_child::duplicate(setup.control, 3)?;
+    }
+    setup.step = SetupStep::Signals;
+    in_child::default_signal(libc::SIGPIPE)?;
+    in_child::unblock_signals()?;
+    setup.step = SetupStep::WorkingFolder;
+    in_child::file_mode_mask(0o022);
+    in_child::enter(setup.folder)?;
+    setup.step = SetupStep::CloseDescriptors;
+    in_child::close_from(4)?;
+    setup.step = SetupStep::Credentials;
+    in_child::raise_template_capabilities()?;
+    setup.step = SetupStep::Execute;
+    Err(in_child::execute(setup.argv, setup.env))
+}
+
+/// The entry of a child that ends all of a run's processes, of which it is not one: it takes their
+/// user and signals all it may, which is them and nobody else. The kernel holds the task list
+/// meanwhile, so that none escapes by forking.
+pub(crate) extern "C" fn enter_to_kill(errno: *mut c_void) -> c_int {
+    crate::kernel::process::with_argument(errno, |errno: &mut c_int| {
+        let done = in_child::become_user(RUN_ID, RUN_ID).and_then(|()| in_child::kill_own_user());
+        *errno = done.err().unwrap_or(0);
+    });
+    0
 }

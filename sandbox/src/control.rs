@@ -28,6 +28,8 @@ pub(crate) struct BuildRequest {
     pub(crate) groups: SlotGroups,
     pub(crate) entries: Vec<crate::image::Entry>,
     pub(crate) disk_bytes: u64,
+    /// Interpreters that are kept warm.
+    pub(crate) warm: Vec<crate::warm::Warmup>,
     /// The processor that the slot runs on.
     pub(crate) cpu: Option<usize>,
 }
@@ -75,7 +77,7 @@ pub(crate) enum Reply {
     /// The program could not be started.
     NotLaunched { step: u8, errno: i32 },
     /// A fault of ours; the slot must be destroyed.
-    Failed { step: String, errno: i32 },
+    Failed { step: String, reason: String },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -54,6 +54,7 @@ pub(crate) mod resident;
 pub(crate) mod run;
 pub(crate) mod slot;
 pub mod spec;
+pub mod warm;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

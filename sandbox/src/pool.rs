@@ -23,6 +23,7 @@ use crate::outcome::Outcome;
 use crate::registry;
 use crate::slot::{Blueprint, Slot};
 use crate::spec::{self, InputFile, RunSpec};
+use crate::warm::Warmup;
 
 /// Attempts to build a slot anew before it is given up, and the wait between them, doubled each time.
 const REBUILD_ATTEMPTS: u32 = 8;
@@ -38,6 +39,8 @@ pub struct PoolConfig {
     pub slots: NonZeroUsize,
     /// The read-only root that all slots show.
     pub image: Image,
+    /// Runs that are started from a loaded interpreter; see [`crate::warm`].
+    pub warm: Vec<Warmup>,
     /// Under which control group, relative to each hierarchy's root, the slots' groups are made; the
     /// caller's own where `None`.
     pub cgroup_parent: Option<PathBuf>,
@@ -52,6 +55,7 @@ impl PoolConfig {
         Self {
             slots: NonZeroUsize::new(processors().len()).unwrap_or(NonZeroUsize::MIN),
             image,
+            warm: Vec::new(),
             cgroup_parent: None,
             state_dir: PathBuf::from(STATE_DIR),
         }
@@ -241,6 +245,7 @@ impl Pool {
             image: &self.config.image,
             parent: &self.parent,
             state_dir: &self.config.state_dir,
+            warm: &self.config.warm,
             cpu,
         }
     }

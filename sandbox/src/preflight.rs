@@ -227,6 +227,7 @@ fn trial() -> Layer {
             image: &image,
             parent: &parent,
             state_dir: Path::new(crate::pool::STATE_DIR),
+            warm: &[],
             cpu: None,
         })?;
         slot.destroy()?;

@@ -8,9 +8,9 @@
 //! (as PID 1 it inherits every orphan, so having no child means that the namespace is empty), and
 //! the writable layer has as many blocks and inodes in use as before. Where it cannot, it exits.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use nix::sys::socket::MsgFlags;
@@ -28,6 +28,7 @@ use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
 use crate::run::{Launched, Launcher};
 use crate::spec::RelativePath;
+use crate::warm::{Interpreter, Warmup};
 
 /// Where programs find shared memory (`shm_overview(7)`), through a link from `/dev/shm`.
 pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
@@ -100,10 +101,32 @@ impl Used {
     }
 }
 
+/// The resident's own memory. A run's largest resident set begins with the resident's, because it
+/// starts in the resident's memory (`getrusage(2)`: `ru_maxrss` survives exec), so it must stay small.
+#[derive(Debug)]
+pub(crate) struct Footprint(File);
+
+/// Bytes of a message after which memory is given back.
+const FOOTPRINT_BYTES_MAX: u64 = 256 << 10;
+
+impl Footprint {
+    /// Must be called before the caller changes its user namespace: later the file is out of reach.
+    pub(crate) fn open() -> io::Result<Self> {
+        File::options().write(true).open("/proc/self/clear_refs").map(Self)
+    }
+
+    /// Gives free memory back and forgets the peak (`proc(5)`, `clear_refs`, value 5).
+    fn shrink(&mut self) -> io::Result<()> {
+        crate::kernel::process::return_free_memory();
+        self.0.write_all(b"5")
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Resident {
     socket: OwnedFd,
+    footprint: Footprint,
     launcher: Launcher,
     /// Its own, until installed.
     filter: Option<Filter>,
@@ -128,7 +151,12 @@ fn at(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 
 impl Resident {
     /// Makes the folders of the writable layer.
-    pub(crate) fn new(socket: OwnedFd, meters: Meters) -> io::Result<Self> {
+    pub(crate) fn new(
+        socket: OwnedFd,
+        meters: Meters,
+        warm: &[Warmup],
+        footprint: Footprint,
+    ) -> io::Result<Self> {
         let boxed = Folder::make(BOX)?;
         let work = Folder::make(WORK)?;
         let scratch = [Folder::make(TEMPORARY)?, Folder::make(SHARED)?];
@@ -140,9 +168,11 @@ impl Resident {
                 (first, Some(second))
             }
         };
-        let launcher = Launcher::new(meters, Ceilings::read()?, added)?;
+        let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
+        let launcher = Launcher::new(meters, Ceilings::read()?, added, interpreters)?;
         Ok(Self {
             socket,
+            footprint,
             launcher,
             filter: Some(filter),
             boxed,
@@ -158,8 +188,8 @@ impl Resident {
     pub(crate) fn give_up_privileges(&mut self) -> io::Result<()> {
         credentials::forbid_inspection()?;
         credentials::lock_secure_bits()?;
-        credentials::empty_bounding_set()?;
         credentials::keep_resident_capabilities()?;
+        credentials::empty_bounding_set()?;
         credentials::forbid_new_privileges()?;
         match self.filter.take() {
             Some(filter) => filter.install(),
@@ -180,9 +210,9 @@ impl Resident {
             }
         }
         if let Some(Fault { step, source }) = fault {
-            let errno = source.raw_os_error().unwrap_or(libc::EIO);
+            let (step, reason) = (step.to_owned(), source.to_string());
             // Nobody is left to tell if this fails; ending is all that remains.
-            drop(self.send(&Reply::Failed { step: step.to_owned(), errno }, &[]));
+            drop(self.send(&Reply::Failed { step, reason }, &[]));
         }
     }
 
@@ -207,7 +237,11 @@ impl Resident {
                 write_files(&self.work.fd, &request.files, &mut payload, PROGRAM)
                     .map_err(at("write the run's files"))?;
                 self.run(&request, stdin)?;
-                self.reset().map_err(at("reset the slot"))
+                self.reset().map_err(at("reset the slot"))?;
+                if self.launcher.warm_up(&request) {
+                    self.reset().map_err(at("reset the slot after a warm-up"))?;
+                }
+                Ok(())
             }
             Request::EndLease => {
                 self.boxed.renew().map_err(at("empty the box"))?;
@@ -240,7 +274,13 @@ impl Resident {
             stderr: (facts.stderr.bytes.len() as u64, facts.stderr.truncated),
             files: collected.iter().map(|(header, _)| *header).collect(),
         };
-        self.send(&Reply::Ended(ended), &parts)
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        self.send(&Reply::Ended(ended), &parts)?;
+        drop((facts, collected));
+        if bytes as u64 > FOOTPRINT_BYTES_MAX {
+            self.footprint.shrink().map_err(at("give memory back"))?;
+        }
+        Ok(())
     }
 
     fn collect(
@@ -306,18 +346,4 @@ fn write_files(
         payload.copy_to(&mut file, header.bytes)?;
     }
     Ok(())
-}
-
-/// Strings as execve takes them: the owners of the bytes, and null-terminated pointers to them.
-pub(crate) fn pointers(
-    strings: &[Vec<u8>],
-) -> io::Result<(Vec<CString>, Vec<*const std::ffi::c_char>)> {
-    let owners = strings
-        .iter()
-        .map(|bytes| CString::new(bytes.as_slice()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut pointers: Vec<_> = owners.iter().map(|string| string.as_ptr()).collect();
-    pointers.push(std::ptr::null());
-    Ok((owners, pointers))
 }

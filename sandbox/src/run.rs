@@ -4,24 +4,27 @@
 //! supervisor going away, and for the next deadline: the wall time, and the earliest moment at which
 //! the cpu time could be used up, given that a slot runs on one processor.
 
+use std::ffi::{CString, c_char};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
-use crate::child::{self, Ceilings, Setup, SetupStep};
+use crate::child::{self, Ceilings, RESOURCES, Setup, SetupStep};
 use crate::control::RunRequest;
-use crate::kernel::cgroup::{Door, Meters, Start};
+use crate::kernel::cgroup::{Meters, Start};
 use crate::kernel::descriptors::output_pipe;
 use crate::kernel::process::{Reaped, Vfork, kill_all, reap_any};
 use crate::kernel::seccomp::Filter;
 use crate::limits::{Bytes, Limits};
 use crate::outcome::{Termination, Usage};
-use crate::resident::pointers;
+use crate::spec::WORK_DIR;
+use crate::warm::Interpreter;
 
 /// The shortest time between two looks at the cpu time: the kernel accounts in ticks of 1 to 4 ms.
 const CPU_LOOK_MIN: Duration = Duration::from_millis(1);
@@ -109,6 +112,7 @@ pub(crate) struct Launcher {
     vfork: Vfork,
     null: OwnedFd,
     chunk: Vec<u8>,
+    interpreters: Vec<Interpreter>,
 }
 
 /// A program that runs.
@@ -127,10 +131,24 @@ impl Launcher {
         meters: Meters,
         ceilings: Ceilings,
         filter: Option<Filter>,
+        interpreters: Vec<Interpreter>,
     ) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?.into();
         let chunk = vec![0; CHUNK_BYTES];
-        Ok(Self { meters, ceilings, filter, vfork: Vfork::new(), null, chunk })
+        Ok(Self { meters, ceilings, filter, vfork: Vfork::new(), null, chunk, interpreters })
+    }
+
+    /// Starts the template for runs like this one, where it is wanted. Returns whether it tried.
+    pub(crate) fn warm_up(&mut self, request: &RunRequest) -> bool {
+        let found = self.interpreters.iter_mut().find(|interpreter| interpreter.serves(request));
+        match found {
+            Some(interpreter) if interpreter.wants_template() => {
+                // What fails here is counted there, and the runs start cold.
+                drop(interpreter.start(Path::new(WORK_DIR), &mut self.vfork));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Runs one program to its end. `supervisor` is watched: if it goes away, so does the program.
@@ -168,42 +186,101 @@ impl Launcher {
         }
     }
 
-    /// Clones the child; it has exec'ed when this returns.
+    /// Starts the program, warm where a template stands ready.
     fn launch(
         &mut self,
         request: &RunRequest,
         streams: [RawFd; 3],
     ) -> io::Result<Result<(OwnedFd, Pid), (SetupStep, i32)>> {
+        let door = self.meters.door();
+        let resources = self.ceilings.resources(&request.limits);
+        let warm = self.interpreters.iter_mut().find(|interpreter| interpreter.serves(request));
+        if let Some(interpreter) = warm
+            && let Some(launched) =
+                interpreter.launch(streams, door, self.filter.as_ref(), &resources)?
+        {
+            return Ok(Ok(launched));
+        }
         let (_argv_owners, argv) = pointers(&request.argv)?;
         let (_env_owners, env) = pointers(&request.env)?;
         if argv.len() < 2 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let door = self.meters.door();
         let mut setup = Setup {
             argv: &argv,
             env: &env,
-            groups: match door {
-                Door::Write(files) => Some(files),
-                Door::Clone(_) => None,
-            },
+            groups: door.files(),
             streams,
             folder: c"/w",
-            resources: self.ceilings.resources(&request.limits),
+            resources,
             filter: self.filter.as_ref(),
+            control: -1,
             step: SetupStep::Clone,
             errno: 0,
         };
-        match self.vfork.spawn(door, child::enter, &mut setup) {
+        // It has exec'ed when this returns.
+        match self.vfork.spawn(door.folder(), child::enter, &mut setup) {
             Err(error) => Ok(Err((SetupStep::Clone, error.raw_os_error().unwrap_or(libc::EIO)))),
-            Ok(_) if setup.errno != 0 => {
+            Ok((_, pid)) if setup.errno != 0 => {
                 let refused = (setup.step, setup.errno);
-                kill_all()?;
-                reap_everything(None)?;
+                self.end_everything(Some(pid), true)?;
                 Ok(Err(refused))
             }
             Ok(launched) => Ok(Ok(launched)),
         }
+    }
+
+    /// Ends what is left of a run and waits until its groups are empty. Returns how `first` ended, and
+    /// the largest resident set of all.
+    ///
+    /// The groups count what is alive and what is not yet reaped, and orphans become our children, so
+    /// an empty count means that nothing of the run is left in the pid namespace.
+    fn end_everything(
+        &mut self,
+        first: Option<Pid>,
+        first_is_alive: bool,
+    ) -> io::Result<(Option<Reaped>, u64)> {
+        let (mut found, mut resident_bytes_max) = (None, 0);
+        let mut killed = first_is_alive;
+        if first_is_alive {
+            self.kill_run()?;
+        }
+        loop {
+            if found.is_some() || first.is_none() {
+                if self.meters.members()? == 0 {
+                    return Ok((found, resident_bytes_max));
+                }
+                if !killed {
+                    self.kill_run()?;
+                    killed = true;
+                }
+            }
+            match reap_any(true) {
+                Ok(Some(reaped)) => {
+                    resident_bytes_max = resident_bytes_max.max(reaped.resident_bytes_max);
+                    if Some(reaped.pid) == first {
+                        found = Some(reaped);
+                    }
+                    for interpreter in &mut self.interpreters {
+                        interpreter.forget(reaped.pid);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Kills every process of the run, and no template.
+    fn kill_run(&mut self) -> io::Result<()> {
+        if self.interpreters.iter().all(|interpreter| interpreter.template().is_none()) {
+            return kill_all();
+        }
+        let mut errno: libc::c_int = 0;
+        let (_, killer) = self.vfork.spawn(None, child::enter_to_kill, &mut errno)?;
+        nix::sys::wait::waitpid(killer, Some(nix::sys::wait::WaitPidFlag::__WALL))?;
+        if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
     }
 
     fn watch(&mut self, running: &mut Running<'_>, supervisor: &OwnedFd) -> io::Result<Watched> {
@@ -240,8 +317,7 @@ impl Launcher {
         pid: Pid,
         stop: Option<Stop>,
     ) -> io::Result<Facts> {
-        kill_all()?;
-        let (first, resident_bytes_max) = reap_everything(Some(pid))?;
+        let (first, resident_bytes_max) = self.end_everything(Some(pid), stop.is_some())?;
         let wall_time = running.launched_at.elapsed();
         // All writers are dead: what is in the pipes is all there will be.
         running.stdout.drain(&mut self.chunk)?;
@@ -268,27 +344,6 @@ impl Launcher {
     }
 }
 
-/// Waits until no child is left. Returns how `first` ended, and the largest resident set of all.
-fn reap_everything(first: Option<Pid>) -> io::Result<(Option<Reaped>, u64)> {
-    let (mut found, mut resident_bytes_max) = (None, 0);
-    loop {
-        match reap_any(true) {
-            Ok(Some(reaped)) => {
-                resident_bytes_max = resident_bytes_max.max(reaped.resident_bytes_max);
-                if Some(reaped.pid) == first {
-                    found = Some(reaped);
-                }
-            }
-            Ok(None) => {}
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
-                return Ok((found, resident_bytes_max));
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 struct Ready {
     process: bool,
     supervisor: bool,
@@ -308,4 +363,19 @@ fn wait(running: &Running<'_>, supervisor: &OwnedFd, timeout: Duration) -> io::R
     }
     let any = |index: usize| polled[index].revents().is_some_and(|events| !events.is_empty());
     Ok(Ready { process: any(0), supervisor: any(1) })
+}
+
+/// Resource limits are not set for a template; a run sets its own.
+pub(crate) const RESOURCES_OF_TEMPLATE: [(libc::c_int, u64); RESOURCES] = [(0, 0); RESOURCES];
+
+/// Strings as execve takes them: the owners of the bytes, and null-terminated pointers to them.
+pub(crate) fn pointers(strings: &[Vec<u8>]) -> io::Result<(Vec<CString>, Vec<*const c_char>)> {
+    let owners = strings
+        .iter()
+        .map(|bytes| CString::new(bytes.as_slice()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut pointers: Vec<_> = owners.iter().map(|string| string.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    Ok((owners, pointers))
 }

@@ -30,6 +30,7 @@ use crate::limits::{Limits, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
 use crate::outcome::{Captured, Collected, Outcome};
 use crate::registry::{self, Claim};
 use crate::spec::{FileMode, InputFile, RunSpec};
+use crate::warm::Warmup;
 
 /// The name under which this program is started to become a slot.
 pub(crate) const RESIDENT_NAME: &str = "assay-slot";
@@ -40,6 +41,7 @@ pub(crate) struct Blueprint<'a> {
     pub(crate) image: &'a Image,
     pub(crate) parent: &'a Parent,
     pub(crate) state_dir: &'a Path,
+    pub(crate) warm: &'a [Warmup],
     pub(crate) cpu: Option<usize>,
 }
 
@@ -254,9 +256,7 @@ impl Slot {
     fn unexpected(&mut self, step: &'static str, reply: &Reply) -> Error {
         self.doubtful = true;
         let reason = match reply {
-            Reply::Failed { step, errno } => {
-                format!("{step}: {}", io::Error::from_raw_os_error(*errno))
-            }
+            Reply::Failed { step, reason } => format!("{step}: {reason}"),
             Reply::Ready | Reply::Installed | Reply::Ended(_) | Reply::NotLaunched { .. } => {
                 "the resident gave an answer to another question".to_owned()
             }
@@ -368,6 +368,7 @@ fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<Started, E
         groups: claim.groups.clone(),
         entries: blueprint.image.entries.clone(),
         disk_bytes: Limits::default().disk.0,
+        warm: blueprint.warm.to_vec(),
         cpu: blueprint.cpu,
     };
     let handed_over = control::send(&ours, &request, &[], None)
@@ -408,8 +409,8 @@ fn await_resident(socket: &OwnedFd, slot: u32) -> Result<(OwnedFd, OwnedFd), Err
                 resident = Some((pidfd, writable));
             }
             Ok(control::BuildReply::Reply(Reply::Ready)) => ready = true,
-            Ok(control::BuildReply::Reply(Reply::Failed { step, errno })) => {
-                break failed(&step, io::Error::from_raw_os_error(errno));
+            Ok(control::BuildReply::Reply(Reply::Failed { step, reason })) => {
+                break failed(&step, io::Error::other(reason));
             }
             Ok(control::BuildReply::Reply(_)) => {
                 break failed("wait for the resident", io::ErrorKind::InvalidData.into());

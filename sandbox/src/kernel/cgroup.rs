@@ -232,6 +232,7 @@ impl SlotGroups {
         let shared = SharedV1 {
             pids_join: open_to_write(&self.pids.join("tasks"))?,
             pids_max: open_to_write(&self.pids.join("pids.max"))?,
+            pids_current: open_to_read(&self.pids.join("pids.current"))?,
             cpu_join: open_to_write(&self.cpu.join("tasks"))?,
             cpu_usage: open_to_read(&self.cpu.join("cpuacct.usage"))?,
         };
@@ -328,6 +329,7 @@ struct MemoryGroup {
     events: File,
     /// Version 2: here, and not in a hierarchy of their own.
     pids_max: Option<File>,
+    pids_current: Option<File>,
     cpu: Option<File>,
     limit: u64,
     pids: u32,
@@ -350,6 +352,7 @@ enum Peak {
 struct SharedV1 {
     pids_join: File,
     pids_max: File,
+    pids_current: File,
     cpu_join: File,
     cpu_usage: File,
 }
@@ -365,6 +368,24 @@ pub(crate) enum Door<'a> {
     /// group's `cgroup.kill` must never be written: the kernel would kill whoever is cloned into it
     /// later.
     Clone(BorrowedFd<'a>),
+}
+
+impl<'a> Door<'a> {
+    /// Where to write `0`.
+    pub(crate) fn files(self) -> Option<[RawFd; 3]> {
+        match self {
+            Self::Write(files) => Some(files),
+            Self::Clone(_) => None,
+        }
+    }
+
+    /// What to clone into.
+    pub(crate) fn folder(self) -> Option<BorrowedFd<'a>> {
+        match self {
+            Self::Write(_) => None,
+            Self::Clone(folder) => Some(folder),
+        }
+    }
 }
 
 /// What limits and measures the runs of a slot. Held by the resident.
@@ -403,6 +424,11 @@ impl MemoryGroup {
             peak: Peak::open(&of("memory.peak", "memory.max_usage_in_bytes")),
             events: open_to_read(&of("memory.events", "memory.oom_control"))?,
             pids_max: if is_v2 { Some(open_to_write(&path.join("pids.max"))?) } else { None },
+            pids_current: if is_v2 {
+                Some(open_to_read(&path.join("pids.current"))?)
+            } else {
+                None
+            },
             cpu: if is_v2 { Some(open_to_read(&path.join("cpu.stat"))?) } else { None },
             limit: u64::MAX,
             pids: 0,
@@ -538,6 +564,15 @@ impl Meters {
         }
     }
 
+    /// Processes and threads of the run that are alive or not yet reaped.
+    pub(crate) fn members(&self) -> io::Result<u64> {
+        match (&self.shared, &self.memory[self.current].pids_current) {
+            (Some(shared), _) => value(&shared.pids_current),
+            (None, Some(current)) => value(current),
+            (None, None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     /// Processor time since `start`.
     pub(crate) fn cpu_time(&self, start: &Start) -> io::Result<Duration> {
         Ok(self.cpu_total()?.saturating_sub(start.cpu))
@@ -582,6 +617,9 @@ mod tests {
             pids: one.clone(),
             cpu: one.clone(),
         };
-        assert_eq!(groups.folders(), [one.clone(), one.join("a"), one.join("b"), one.join("resident")]);
+        assert_eq!(
+            groups.folders(),
+            [one.clone(), one.join("a"), one.join("b"), one.join("resident")]
+        );
     }
 }

@@ -41,37 +41,45 @@ pub(crate) fn empty_bounding_set() -> io::Result<()> {
     Ok(())
 }
 
-/// Locks the secure bits (`capabilities(7)`): user id 0 is nobody special at exec, capabilities fall
-/// with a change of user, and ambient ones cannot be raised.
+const NOROOT: u64 = 1 << 0;
+const NOROOT_LOCKED: u64 = 1 << 1;
+const NO_SETUID_FIXUP_LOCKED: u64 = 1 << 3;
+const KEEP_CAPS_LOCKED: u64 = 1 << 5;
+const NO_CAP_AMBIENT_RAISE: u64 = 1 << 6;
+const NO_CAP_AMBIENT_RAISE_LOCKED: u64 = 1 << 7;
+
+/// The secure bits of the resident (`capabilities(7)`): user id 0 is nobody special at exec, and
+/// capabilities fall with a change of user.
+const SECURE_BITS: u64 = NOROOT | NOROOT_LOCKED | NO_SETUID_FIXUP_LOCKED | KEEP_CAPS_LOCKED;
+
+/// The secure bits of a run: in addition, ambient capabilities cannot be raised.
+pub(crate) const LOCKED_SECURE_BITS: u64 =
+    SECURE_BITS | NO_CAP_AMBIENT_RAISE | NO_CAP_AMBIENT_RAISE_LOCKED;
+
+/// Locks the secure bits of the resident.
 pub(crate) fn lock_secure_bits() -> io::Result<()> {
-    const NOROOT: u64 = 1 << 0;
-    const NOROOT_LOCKED: u64 = 1 << 1;
-    const NO_SETUID_FIXUP_LOCKED: u64 = 1 << 3;
-    const KEEP_CAPS_LOCKED: u64 = 1 << 5;
-    const NO_CAP_AMBIENT_RAISE: u64 = 1 << 6;
-    const NO_CAP_AMBIENT_RAISE_LOCKED: u64 = 1 << 7;
-    prctl(
-        libc::PR_SET_SECUREBITS,
-        NOROOT
-            | NOROOT_LOCKED
-            | NO_SETUID_FIXUP_LOCKED
-            | KEEP_CAPS_LOCKED
-            | NO_CAP_AMBIENT_RAISE
-            | NO_CAP_AMBIENT_RAISE_LOCKED,
-    )
+    prctl(libc::PR_SET_SECUREBITS, SECURE_BITS)
 }
 
 /// What the resident keeps until its end, inside its own user namespace only: ids and files of its
-/// own slot, ending its programs, a fresh ipc namespace for each run.
+/// own slot, ending its programs, giving a run its identity and a fresh ipc namespace.
 const RESIDENT_CAPABILITIES: u64 = 1 << 0 // CHOWN
     | 1 << 1 // DAC_OVERRIDE
     | 1 << 3 // FOWNER
     | 1 << 5 // KILL
-    | 1 << 6 // SETGID
+    | TEMPLATE_CAPABILITIES;
+
+/// What a template of warm runs is given: enough to give a run its identity, and no more.
+const TEMPLATE_CAPABILITIES: u64 = 1 << 6 // SETGID
     | 1 << 7 // SETUID
+    | 1 << 8 // SETPCAP: the secure bits of a run
     | 1 << 21; // SYS_ADMIN: CLONE_NEWIPC
 
-/// Keeps [`RESIDENT_CAPABILITIES`] and gives up the rest.
+/// The numbers of [`TEMPLATE_CAPABILITIES`].
+pub(crate) const TEMPLATE_CAPABILITY_NUMBERS: [libc::c_ulong; 4] = [6, 7, 8, 21];
+
+/// Keeps [`RESIDENT_CAPABILITIES`] and gives up the rest. Those of a template become inheritable, which
+/// must happen before the bounding set is emptied; runs clear that again.
 pub(crate) fn keep_resident_capabilities() -> io::Result<()> {
     #[repr(C)]
     struct Header {
@@ -80,9 +88,10 @@ pub(crate) fn keep_resident_capabilities() -> io::Result<()> {
     }
     const VERSION_3: u32 = 0x2008_0522;
     let header = Header { version: VERSION_3, pid: 0 };
-    let low = u32::try_from(RESIDENT_CAPABILITIES & 0xffff_ffff).unwrap_or(0);
+    let low = |set: u64| u32::try_from(set & 0xffff_ffff).unwrap_or(0);
+    let (own, inheritable) = (low(RESIDENT_CAPABILITIES), low(TEMPLATE_CAPABILITIES));
     // Effective, permitted, inheritable; the second row is capabilities 32 and up.
-    let data: [[u32; 3]; 2] = [[low, low, 0], [0, 0, 0]];
+    let data: [[u32; 3]; 2] = [[own, own, inheritable], [0, 0, 0]];
     // SAFETY: header and data have the layout of version 3 (capset(2)).
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -96,8 +96,10 @@ impl Drop for Delegation {
 fn check_controllers(group: &Path) -> Result<(), Error> {
     let path = group.join("cgroup.controllers");
     let text = fs::read_to_string(&path).map_err(failed("read", &path))?;
-    let missing: Vec<&str> =
-        NEEDED.into_iter().filter(|name| !text.split_whitespace().any(|had| had == *name)).collect();
+    let missing: Vec<&str> = NEEDED
+        .into_iter()
+        .filter(|name| !text.split_whitespace().any(|had| had == *name))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -11,7 +11,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use super::cgroup::Door;
 use super::seccomp::Filter;
 
 /// What [`fork_into_pid_namespace`] returns to whom.
@@ -79,22 +78,22 @@ impl Vfork {
         Self { stack: Box::new(Stack([0; STACK_BYTES])) }
     }
 
-    /// Runs `body(argument)` in a child in a new ipc namespace, and on version 2 in its control group,
-    /// and returns its pidfd once it has exec'ed or exited.
+    /// Runs `body(argument)` in a child in a new ipc namespace, and in the control group with the
+    /// folder `group` where given, and returns its pidfd once it has exec'ed or exited.
     ///
     /// `body` must not return normally other than by exec or by returning an exit status, must not
     /// allocate, lock, or run destructors.
     pub(crate) fn spawn<T>(
         &mut self,
-        door: Door<'_>,
+        group: Option<BorrowedFd<'_>>,
         body: extern "C" fn(*mut c_void) -> c_int,
         argument: &mut T,
     ) -> io::Result<(OwnedFd, Pid)> {
         let mut pidfd: c_int = -1;
         let argument = std::ptr::from_mut(argument).cast::<c_void>();
-        let pid = match door {
-            Door::Write(_) => self.clone(body, argument, &mut pidfd),
-            Door::Clone(group) => self.clone_into(group, body, argument, &mut pidfd),
+        let pid = match group {
+            None => self.clone(body, argument, &mut pidfd),
+            Some(group) => self.clone_into(group, body, argument, &mut pidfd),
         };
         if pid < 0 {
             return Err(io::Error::last_os_error());
@@ -180,6 +179,12 @@ impl Vfork {
 const CHILD_FLAGS: c_int =
     libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_NEWIPC | libc::CLONE_PIDFD;
 
+/// Gives memory that is allocated but unused back to the kernel (`malloc_trim(3)`).
+pub(crate) fn return_free_memory() {
+    // SAFETY: an integer; the allocator takes its own locks.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// Gives a vfork child its argument back as what [`Vfork::spawn`] was given.
 pub(crate) fn with_argument<T>(argument: *mut c_void, body: impl FnOnce(&mut T)) {
     // SAFETY: only `Vfork::spawn` hands out this pointer, made from a `&mut T` that outlives the
@@ -230,6 +235,19 @@ pub(crate) fn reap_any(wait: bool) -> io::Result<Option<Reaped>> {
 pub(crate) fn kill_all() -> io::Result<()> {
     match nix::sys::signal::kill(Pid::from_raw(-1), nix::sys::signal::Signal::SIGKILL) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Kills one child and waits for it. Having no such child is success.
+pub(crate) fn kill_one(child: Pid) -> io::Result<()> {
+    use nix::errno::Errno;
+    match nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    match nix::sys::wait::waitpid(child, Some(nix::sys::wait::WaitPidFlag::__WALL)) {
+        Ok(_) | Err(Errno::ECHILD) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -306,6 +324,12 @@ pub(crate) mod in_child {
         check(unsafe { libc::syscall(libc::SYS_dup2, from, to) })
     }
 
+    /// Takes the close-on-exec mark off a descriptor.
+    pub(crate) fn keep_on_exec(fd: c_int) -> Step {
+        // SAFETY: integers only.
+        check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, 0) })
+    }
+
     /// Closes every descriptor from `first` on.
     pub(crate) fn close_from(first: c_int) -> Step {
         // SAFETY: integers only; descriptors closed here are this process's own copies.
@@ -380,13 +404,43 @@ pub(crate) mod in_child {
         let program = filter.program();
         // SAFETY: `program` points to instructions that outlive the call; the kernel copies them.
         check(unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                0,
-                &raw const program,
-            )
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
         })
+    }
+
+    /// Locks the secure bits and clears the inheritable set: with [`become_user`] in between, no
+    /// capability is left in any set.
+    pub(crate) fn lock_secure_bits() -> Step {
+        let bits = crate::kernel::credentials::LOCKED_SECURE_BITS;
+        // SAFETY: integers only.
+        check(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_SECUREBITS, bits, 0, 0, 0) })
+    }
+
+    /// `capset(2)` to nothing.
+    pub(crate) fn drop_capabilities() -> Step {
+        let header = [0x2008_0522_u32, 0];
+        let data = [[0_u32; 3]; 2];
+        // SAFETY: header and data have the layout of version 3.
+        check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) })
+    }
+
+    /// Lets the template's capabilities survive exec.
+    pub(crate) fn raise_template_capabilities() -> Step {
+        for number in crate::kernel::credentials::TEMPLATE_CAPABILITY_NUMBERS {
+            let (option, raise) = (libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE);
+            // SAFETY: integers only.
+            check(unsafe { libc::syscall(libc::SYS_prctl, option, raise, number, 0, 0) })?;
+        }
+        Ok(())
+    }
+
+    /// Kills every process of this user in the pid namespace but itself.
+    pub(crate) fn kill_own_user() -> Step {
+        // SAFETY: integers only.
+        match check(unsafe { libc::syscall(libc::SYS_kill, -1, libc::SIGKILL) }) {
+            Err(libc::ESRCH) => Ok(()),
+            other => other,
+        }
     }
 
     /// Sets the file mode mask.

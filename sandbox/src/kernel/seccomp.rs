@@ -126,6 +126,16 @@ impl Filter {
         Ok((compile(&first, &default), compile(&second, &Action::Allow)))
     }
 
+    /// The instructions as they lie in memory (`linux/filter.h`).
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let bytes = |step: &libc::sock_filter| {
+            let [code_low, code_high] = step.code.to_ne_bytes();
+            let [a, b, c, d] = step.k.to_ne_bytes();
+            [code_low, code_high, step.jt, step.jf, a, b, c, d]
+        };
+        self.0.iter().flat_map(bytes).collect()
+    }
+
     /// The filter as the kernel takes it; it points into `self`.
     pub(crate) fn program(&self) -> libc::sock_fprog {
         // A longer one is refused by the kernel, as an empty one is.
@@ -273,7 +283,7 @@ fn tree(ranges: &[(u32, Action)]) -> Vec<libc::sock_filter> {
     }
 }
 
-/// The instructions that end with the action's verdict.
+/// The instructions that end with what the action returns.
 fn leaf(action: &Action) -> Vec<libc::sock_filter> {
     let allowed = instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
     let refused =
@@ -291,7 +301,7 @@ fn leaf(action: &Action) -> Vec<libc::sock_filter> {
             match test {
                 Test::NotIn(values) | Test::In(values) => {
                     for (position, value) in values.iter().enumerate() {
-                        // Over the remaining comparisons and the first verdict.
+                        // Over the remaining comparisons and the first return.
                         let skip = u8::try_from(values.len() - position).unwrap_or(u8::MAX);
                         code.push(instruction(JUMP_EQUAL, skip, 0, *value));
                     }
@@ -389,7 +399,9 @@ mod tests {
                     let of = |filter| evaluate(filter, architecture, number, [value; 6]);
                     // The kernel takes the verdict that allows least (seccomp(2)).
                     let both = match (of(&first), of(&second)) {
-                        (libc::SECCOMP_RET_ALLOW, other) | (other, libc::SECCOMP_RET_ALLOW) => other,
+                        (libc::SECCOMP_RET_ALLOW, other) | (other, libc::SECCOMP_RET_ALLOW) => {
+                            other
+                        }
                         (one, other) => one.min(other),
                     };
                     assert_eq!(both, of(&whole), "call {number} with {value:#x}");
