@@ -55,6 +55,9 @@ impl Layer {
 /// processes by name (`hidepid=invisible`) and private instances of /proc are of 5.8.
 const KERNEL_MIN: (u32, u32) = (5, 9);
 
+/// Since when `memory.peak` begins anew for each run (`cgroup-v2.rst`).
+const RESET_OF_PEAK: (u32, u32) = (6, 12);
+
 /// Namespaces that each slot or run has of its own, by their name in `/proc/self/ns`.
 const NAMESPACES: [(&str, &str); 7] = [
     ("user namespace", "user"),
@@ -88,14 +91,19 @@ fn kernel() -> Layer {
         Ok(found) => found.release().to_string_lossy().into_owned(),
         Err(errno) => return Layer::missing("kernel", errno.to_string(), "run on Linux"),
     };
-    let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if version >= KERNEL_MIN {
+    if kernel_version() >= KERNEL_MIN {
         Layer::on("kernel", release)
     } else {
         let (major, minor) = KERNEL_MIN;
         Layer::missing("kernel", release, &format!("boot Linux {major}.{minor} or later"))
     }
+}
+
+fn kernel_version() -> (u32, u32) {
+    let release = uname().map(|found| found.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
 fn privileges() -> Layer {
@@ -156,6 +164,9 @@ fn control_groups() -> Vec<Layer> {
         }
     };
     let (version, peak) = match parent.version() {
+        Version::V2 if kernel_version() < RESET_OF_PEAK => {
+            ("v2", "memory.peak where a run's is a slot's highest, else from its largest process")
+        }
         Version::V2 => ("v2", "memory.peak"),
         Version::V1 => ("v1", "memory.max_usage_in_bytes"),
     };

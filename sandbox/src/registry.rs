@@ -136,9 +136,11 @@ pub(crate) fn sweep(state_dir: &Path) -> Result<usize, Error> {
         fs::remove_file(&path).map_err(Error::io(format!("remove {}", path.display())))?;
         freed += 1;
     }
-    // After the last of a dead owner's slots: groups in use cannot be taken their controllers.
+    // After the last of a dead owner's slots, whose groups use what their parent hands down.
     for groups in cleaned {
-        groups.restore_parent()?;
+        if let Err(error) = groups.restore_parent() {
+            tracing::warn!(%error, "processes of a dead owner's group were left in a child of it");
+        }
     }
     Ok(freed)
 }

@@ -364,7 +364,7 @@ pub(crate) enum Door<'a> {
     /// launch is charged to it but the program's own.
     Write([RawFd; 3]),
     /// Version 2: it is cloned into this folder. Joining by a write would wait for an RCU grace period
-    /// whenever nobody has done so for a while: 8 ms in the median, 25 times the whole launch. The
+    /// whenever nobody has done so for a while, which takes longer than all else in a launch. The
     /// group's `cgroup.kill` must never be written: the kernel would kill whoever is cloned into it
     /// later.
     Clone(BorrowedFd<'a>),
