@@ -1,10 +1,10 @@
 # What can be done here. Every body is a plain command that may as well be typed by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench preflight clean tools toolchains
+.PHONY: help serve test test-vm check bench preflight clean tools toolchains
 
 help: ## Show this menu
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 serve: tools ## Build the service and run it on 127.0.0.1:8080
@@ -14,6 +14,9 @@ serve: tools ## Build the service and run it on 127.0.0.1:8080
 test: toolchains ## Run every test, the system tests on the real kernel among them (as root)
 	cargo build --workspace --bins --locked
 	cargo test --workspace --locked
+
+test-vm: tools ## Run the sandbox under cgroup v2, in a virtual machine without hardware support (as root)
+	tests/vm/run.sh
 
 check: tools ## Check formatting, lints and documentation
 	cargo fmt --all --check

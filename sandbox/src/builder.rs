@@ -35,9 +35,9 @@ use nix::unistd::Pid;
 use crate::child::RUN_ID;
 use crate::control::{self, BuildRequest, Reply};
 use crate::image::Entry;
-use crate::kernel::cgroup::{self, SlotGroups};
+use crate::kernel::cgroup::{self, Door};
 use crate::kernel::process::{self, Fork, fork_into_pid_namespace};
-use crate::kernel::seccomp::Section;
+use crate::kernel::seccomp::{Filter, Section};
 use crate::kernel::{credentials, descriptors, mount, network};
 use crate::limits::WRITABLE_INODES_MAX;
 use crate::meters::Meters;
@@ -152,19 +152,27 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
     }
 }
 
-/// Opens the slot's groups with the service's privileges. An ordinary user leaves those here.
+/// Opens the slot's groups with the service's privileges, and makes the namespace that hides where they
+/// are. An ordinary user leaves those privileges here.
 fn open_groups(request: &BuildRequest) -> Result<Option<cgroup::Meters>, Fault> {
-    let groups = request.groups.as_ref();
-    let meters = groups
-        .map(SlotGroups::open)
-        .transpose()
-        .map_err(|error| Fault { step: error.to_string(), source: io::ErrorKind::Other.into() })?;
-    if request.privilege == Privilege::Rootless {
-        credentials::enter_user_namespace(RUN_ID).step("make a user namespace")?;
+    let enter = || {
+        if request.privilege == Privilege::Rootless {
+            credentials::enter_user_namespace(RUN_ID)?;
+        }
+        Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?)
+    };
+    // As the builder calls it when the groups change hands.
+    let owner = match request.privilege {
+        Privilege::Root => request.id_base,
+        Privilege::Rootless => RUN_ID,
+    };
+    match &request.groups {
+        Some(groups) => groups.settle(owner, enter).map(Some).map_err(|error| Fault {
+            step: error.to_string(),
+            source: io::ErrorKind::Other.into(),
+        }),
+        None => enter().map(|()| None).step("make a cgroup namespace"),
     }
-    let unshare = || Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?);
-    groups.map_or_else(unshare, |groups| groups.inside(unshare)).step("make a cgroup namespace")?;
-    Ok(meters)
 }
 
 impl Stage {
@@ -408,12 +416,25 @@ fn settle(
     let groups =
         groups.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("open the groups")?;
     let socket = socket.try_clone().step("keep the control socket")?;
-    let launcher = Launcher::new(Privilege::Root, Meters::of_groups(groups), &request.warm)
-        .step("prepare to launch")?;
+    let meters = Meters::of_groups(groups);
+    let (own, of_runs) = filters(&meters, &[])?;
+    let launcher =
+        Launcher::new(Privilege::Root, meters, &request.warm, of_runs).step("prepare to launch")?;
     let resident =
         Resident::new(socket, launcher, footprint, None).step("prepare the writable layer")?;
-    Resident::give_up_privileges(&[]).step("give up privileges")?;
+    Resident::give_up_privileges(&own).step("give up privileges")?;
     Ok(resident)
+}
+
+/// The resident's own filter, and what each run adds to it.
+fn filters(meters: &Meters, sections: &[Section]) -> Result<(Filter, Option<Filter>), Fault> {
+    let made = match meters.door() {
+        Some(Door::Clone(_)) => {
+            Filter::in_two_parts(sections).map(|(own, of_runs)| (own, Some(of_runs)))
+        }
+        Some(Door::Write(_)) | None => Filter::of_runs(sections).map(|filter| (filter, None)),
+    };
+    made.map_err(io::Error::other).step("make the filter")
 }
 
 fn become_session_leader(request: &BuildRequest) -> Result<(), Fault> {
@@ -454,11 +475,13 @@ fn settle_rootless(
     mask_process_files().step("mask /proc")?;
     let socket = socket.try_clone().step("keep the control socket")?;
     // A template of warm runs needs an identity apart from theirs.
-    let launcher = Launcher::new(Privilege::Rootless, meters, &[]).step("prepare to launch")?;
+    let (own, of_runs) = filters(&meters, sections)?;
+    let launcher =
+        Launcher::new(Privilege::Rootless, meters, &[], of_runs).step("prepare to launch")?;
     let resident = Resident::new(socket, launcher, footprint, Some(folders))
         .step("prepare the writable layer")?;
     process::forget_signal_handlers().step("forget signal handlers")?;
-    Resident::give_up_privileges(sections).step("give up privileges")?;
+    Resident::give_up_privileges(&own).step("give up privileges")?;
     Ok(resident)
 }
 

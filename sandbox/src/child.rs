@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::kernel::process::in_child;
+use crate::kernel::seccomp::Filter;
 use crate::limits::Limits;
 use crate::privilege::Privilege;
 
@@ -29,13 +30,14 @@ pub(crate) enum SetupStep {
     Signals = 6,
     WorkingFolder = 7,
     Credentials = 8,
-    Execute = 9,
+    Filter = 9,
+    Execute = 10,
 }
 
 impl SetupStep {
     /// The step in words, for messages.
     pub(crate) fn name(number: u8) -> &'static str {
-        const NAMES: [&str; 10] = [
+        const NAMES: [&str; 11] = [
             "clone",
             "join control groups",
             "new session",
@@ -45,6 +47,7 @@ impl SetupStep {
             "signals",
             "working folder",
             "credentials",
+            "filter",
             "exec",
         ];
         NAMES.get(usize::from(number)).copied().unwrap_or("an unknown step")
@@ -57,14 +60,16 @@ pub(crate) struct Setup<'a> {
     /// Null-terminated, as execve takes it.
     pub(crate) argv: &'a [*const c_char],
     pub(crate) env: &'a [*const c_char],
-    /// `-1` where a group has no file of its own.
-    pub(crate) groups: [RawFd; 3],
+    /// Where it writes `0` to join its groups, unless it was cloned into them.
+    pub(crate) groups: Option<[RawFd; 3]>,
     pub(crate) streams: [RawFd; 3],
     pub(crate) folder: &'a CStr,
     pub(crate) resources: [(c_int, u64); RESOURCES],
     /// Where there are no groups.
     pub(crate) stand_ins: Option<[(c_int, u64); 2]>,
     pub(crate) privilege: Privilege,
+    /// What the resident may call and the program may not.
+    pub(crate) filter: Option<&'a Filter>,
     /// For a template: its end of the socket, which becomes descriptor 3. Else `-1`.
     pub(crate) control: RawFd,
     /// Where the child is, and what went wrong there.
@@ -160,10 +165,8 @@ fn steps(setup: &mut Setup<'_>) -> in_child::Step {
     in_child::file_mode_mask(0o022);
     in_child::enter(setup.folder)?;
     setup.step = SetupStep::JoinGroups;
-    for fd in setup.groups {
-        if fd >= 0 {
-            in_child::write(fd, b"0")?;
-        }
+    for fd in setup.groups.iter().flatten() {
+        in_child::write(*fd, b"0")?;
     }
     setup.step = SetupStep::CloseDescriptors;
     in_child::close_from(3)?;
@@ -184,6 +187,10 @@ fn steps(setup: &mut Setup<'_>) -> in_child::Step {
         Privilege::Rootless => {}
     }
     in_child::drop_capabilities()?;
+    setup.step = SetupStep::Filter;
+    if let Some(filter) = setup.filter {
+        in_child::install(filter)?;
+    }
     setup.step = SetupStep::Execute;
     Err(in_child::execute(setup.argv, setup.env))
 }

@@ -34,6 +34,13 @@
 //! task list held, and reaps until it has no child: every orphan becomes its child, so that proves
 //! the namespace empty.
 //!
+//! **Control groups.** Limits and counters lie in groups that are made once; each run uses one of two,
+//! in turn. On version 1 its first process joins them before exec. On version 2 it is cloned into its
+//! group, since joining waits for the whole machine there; the resident, which makes that call, stays
+//! in a group beside, and the slot's own is the root of what the slot sees. As a filter cannot look at
+//! the flags of that call (`clone3`), the resident's filter allows it and each run adds the part that
+//! does not. Where the service is not alone in its group, see `kernel/delegation.rs`.
+//!
 //! **Without root** the slot has one identity, its caller's, and the barriers that hang on having
 //! several are others: `privilege.rs` tells which, [`preflight::preflight`] what is weaker.
 //!

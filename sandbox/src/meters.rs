@@ -2,11 +2,11 @@
 //! themselves.
 
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::kernel::account::{self, Account};
-use crate::kernel::cgroup;
+use crate::kernel::cgroup::{self, Door};
 use crate::kernel::process::Reaped;
 use crate::limits::{Bytes, Limits};
 
@@ -28,11 +28,11 @@ impl Meters {
         Account::new(processes).map(Self::Account)
     }
 
-    /// Where a child writes `0` to join the groups of this run.
-    pub(crate) fn join_descriptors(&self) -> [RawFd; 3] {
+    /// How a child comes into the groups of this run.
+    pub(crate) fn door(&self) -> Option<Door<'_>> {
         match self {
-            Self::Groups(groups, _) => groups.join_descriptors(),
-            Self::Account(_) => [-1; 3],
+            Self::Groups(groups, _) => Some(groups.door()),
+            Self::Account(_) => None,
         }
     }
 

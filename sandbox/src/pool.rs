@@ -17,6 +17,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::error::Error;
 use crate::image::Image;
 use crate::kernel::cgroup::Parent;
+use crate::kernel::delegation::Delegation;
 use crate::limits::SLOTS_MAX;
 use crate::outcome::Outcome;
 use crate::privilege::Privilege;
@@ -71,6 +72,8 @@ struct Pool {
     privilege: Privilege,
     /// `None`: an ordinary user's slots without groups.
     parent: Option<Parent>,
+    /// Let go of after the last slot, by `close` or by the drop of this field.
+    delegation: Mutex<Option<Delegation>>,
     state: Mutex<State>,
     /// One permit for each free slot.
     permits: Semaphore,
@@ -181,9 +184,15 @@ impl SlotPool {
                 done.then(|| std::mem::take(&mut state.free))
             };
             if let Some(free) = free {
-                let destroyed = tokio::task::spawn_blocking(move || destroy_all(free)).await;
-                if let Err(error) = destroyed {
-                    tracing::error!(%error, "slots were left behind");
+                let delegation = locked(&self.0.delegation).take();
+                let destroyed = tokio::task::spawn_blocking(move || {
+                    destroy_all(free);
+                    delegation.map_or(Ok(()), Delegation::release)
+                });
+                match destroyed.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "a control group was left behind"),
+                    Err(error) => tracing::error!(%error, "slots were left behind"),
                 }
                 return;
             }
@@ -208,7 +217,8 @@ impl Pool {
         if swept > 0 {
             tracing::info!(swept, "cleaned up after slots whose owner had died");
         }
-        let parent = privilege.groups(config.cgroup_parent.as_deref())?;
+        let (parent, delegation) = privilege.groups(config.cgroup_parent.as_deref())?;
+        let delegation = Mutex::new(delegation);
         if privilege == Privilege::Rootless {
             let groups = parent.is_some();
             tracing::warn!(groups, "rootless: isolation has fewer layers; preflight names them");
@@ -217,6 +227,7 @@ impl Pool {
         let pool = Arc::new(Self {
             privilege,
             parent,
+            delegation,
             state: Mutex::default(),
             permits: Semaphore::new(0),
             changed: Notify::new(),

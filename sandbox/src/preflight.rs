@@ -10,6 +10,7 @@ use nix::sys::utsname::uname;
 
 use crate::image::Image;
 use crate::kernel::cgroup::{Parent, Version};
+use crate::kernel::delegation::Delegation;
 use crate::privilege::{Obstacle, Privilege, obstacle};
 use crate::slot::{Blueprint, Slot};
 
@@ -60,6 +61,8 @@ const KERNEL_MIN: (u32, u32) = (5, 9);
 const KERNEL_MIN_ROOTLESS: (u32, u32) = (5, 14);
 
 const AS_ROOT: &str = "start the service as root; what it runs is never root";
+/// Since when `memory.peak` begins anew for each run (`cgroup-v2.rst`).
+const RESET_OF_PEAK: (u32, u32) = (6, 12);
 
 /// Namespaces that each slot or run has of its own, by their name in `/proc/self/ns`.
 const NAMESPACES: [(&str, &str); 7] = [
@@ -95,17 +98,22 @@ fn kernel() -> Layer {
         Ok(found) => found.release().to_string_lossy().into_owned(),
         Err(errno) => return Layer::missing("kernel", errno.to_string(), "run on Linux"),
     };
-    let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     let (major, minor) = match Privilege::of_caller() {
         Privilege::Root => KERNEL_MIN,
         Privilege::Rootless => KERNEL_MIN_ROOTLESS,
     };
-    if version >= (major, minor) {
+    if kernel_version() >= (major, minor) {
         Layer::on("kernel", release)
     } else {
         Layer::missing("kernel", release, &format!("boot Linux {major}.{minor} or later"))
     }
+}
+
+fn kernel_version() -> (u32, u32) {
+    let release = uname().map(|found| found.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
 fn privileges() -> Vec<Layer> {
@@ -224,6 +232,9 @@ fn control_groups() -> Vec<Layer> {
         }
     };
     let (version, peak) = match parent.version() {
+        Version::V2 if kernel_version() < RESET_OF_PEAK => {
+            ("v2", "memory.peak where a run's is a slot's highest, else from its largest process")
+        }
         Version::V2 => ("v2", "memory.peak"),
         Version::V1 => ("v1", "memory.max_usage_in_bytes"),
     };
@@ -312,7 +323,7 @@ fn trial() -> Layer {
     }
     let privilege = Privilege::of_caller();
     let built = Image::host().and_then(|image| {
-        let parent = privilege.groups(None)?;
+        let (parent, delegation) = privilege.groups(None)?;
         let state_dir = privilege.state_dir();
         privilege.make_state_dir(&state_dir)?;
         let slot = Slot::build(&Blueprint {
@@ -323,7 +334,8 @@ fn trial() -> Layer {
             warm: &[],
             cpu: None,
         })?;
-        slot.destroy()
+        slot.destroy()?;
+        delegation.map_or(Ok(()), Delegation::release)
     });
     match built {
         Ok(()) => Layer::on(name, "built and destroyed"),

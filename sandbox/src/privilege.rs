@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::kernel::cgroup::Parent;
+use crate::kernel::delegation::Delegation;
 
 /// Where root keeps the locks of slots in use.
 const STATE_DIR: &str = "/run/assay";
@@ -76,14 +77,20 @@ impl Privilege {
 
     /// Where the slots' control groups are made; `None` where there can be none, which only an
     /// ordinary user's slots do without. `inside` is where they were asked for.
-    pub(crate) fn groups(self, inside: Option<&Path>) -> Result<Option<Parent>, Error> {
+    pub(crate) fn groups(
+        self,
+        inside: Option<&Path>,
+    ) -> Result<(Option<Parent>, Option<Delegation>), Error> {
         if self == Self::Root || inside.is_some() {
             let parent = Parent::find(inside)?;
-            parent.delegate()?;
-            return Ok(Some(parent));
+            let delegation = parent.delegate()?;
+            return Ok((Some(parent), delegation));
         }
         let parent = Parent::find(None).ok().filter(Parent::is_delegated);
-        Ok(parent.filter(|parent| parent.delegate().is_ok()))
+        Ok(match parent.map(|parent| (parent.delegate(), parent)) {
+            Some((Ok(delegation), parent)) => (Some(parent), delegation),
+            Some((Err(_), _)) | None => (None, None),
+        })
     }
 
     /// Adds to an error what is known to forbid user namespaces on this host.

@@ -92,14 +92,14 @@ fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// Removes the groups that a dead owner named in the file.
-fn clean(lock: &mut Flock<File>) -> Result<(), Error> {
+/// Removes the groups that a dead owner named in the file, and returns them.
+fn clean(lock: &mut Flock<File>) -> Result<Option<SlotGroups>, Error> {
     let mut text = String::new();
     lock.read_to_string(&mut text).map_err(Error::io("read a slot's lock file"))?;
     // Cut short where the owner died while writing: then it had made no group yet.
     match serde_json::from_str::<Option<SlotGroups>>(&text) {
-        Ok(Some(groups)) => groups.destroy(),
-        Ok(None) | Err(_) => Ok(()),
+        Ok(Some(groups)) => groups.destroy().map(|()| Some(groups)),
+        Ok(None) | Err(_) => Ok(None),
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn claim(state_dir: &Path, parent: Option<&Parent>) -> Result<Claim, 
 /// Cleans up after owners that died. Returns how many numbers were freed.
 pub(crate) fn sweep(state_dir: &Path) -> Result<usize, Error> {
     let folder = folder(state_dir)?;
-    let mut freed = 0;
+    let (mut freed, mut cleaned) = (0, Vec::new());
     let entries = fs::read_dir(&folder).map_err(Error::io(format!("list {}", folder.display())))?;
     for entry in entries {
         let path = entry.map_err(Error::io(format!("list {}", folder.display())))?.path();
@@ -137,9 +137,15 @@ pub(crate) fn sweep(state_dir: &Path) -> Result<usize, Error> {
         }
         let locked = try_lock(&path).map_err(Error::io(format!("lock {}", path.display())))?;
         let Some(mut lock) = locked else { continue };
-        clean(&mut lock)?;
+        cleaned.extend(clean(&mut lock)?);
         fs::remove_file(&path).map_err(Error::io(format!("remove {}", path.display())))?;
         freed += 1;
+    }
+    // After the last of a dead owner's slots, whose groups use what their parent hands down.
+    for groups in cleaned {
+        if let Err(error) = groups.restore_parent() {
+            tracing::warn!(%error, "processes of a dead owner's group were left in a child of it");
+        }
     }
     Ok(freed)
 }

@@ -25,7 +25,7 @@ use crate::control::{
 };
 use crate::kernel::credentials;
 use crate::kernel::descriptors;
-use crate::kernel::seccomp::{Filter, Section};
+use crate::kernel::seccomp::Filter;
 use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
 use crate::run::{Launched, Launcher};
@@ -240,14 +240,15 @@ impl Resident {
         })
     }
 
-    /// Keeps what serving needs. From here on the resident is under the same filter as its runs.
-    pub(crate) fn give_up_privileges(sections: &[Section]) -> io::Result<()> {
+    /// Keeps what serving needs. From here on the resident is under the same filter as its runs, but
+    /// for the calls that start them.
+    pub(crate) fn give_up_privileges(filter: &Filter) -> io::Result<()> {
         credentials::forbid_inspection()?;
         credentials::lock_secure_bits()?;
         credentials::keep_resident_capabilities()?;
         credentials::empty_bounding_set()?;
         credentials::forbid_new_privileges()?;
-        Filter::of_runs(sections).map_err(io::Error::other)?.install()
+        filter.install()
     }
 
     /// Serves until the supervisor closes the socket or the slot is in doubt.

@@ -17,8 +17,10 @@ use nix::unistd::Pid;
 
 use crate::child::{self, Ceilings, RESOURCES, Setup, SetupStep};
 use crate::control::RunRequest;
+use crate::kernel::cgroup::Door;
 use crate::kernel::descriptors::output_pipe;
 use crate::kernel::process::{Reaped, Vfork, kill_all, reap_any};
+use crate::kernel::seccomp::Filter;
 use crate::limits::{Bytes, Limits};
 use crate::meters::Meters;
 use crate::outcome::{Termination, Usage};
@@ -110,6 +112,7 @@ pub(crate) struct Launcher {
     privilege: Privilege,
     meters: Meters,
     ceilings: Ceilings,
+    filter: Option<Filter>,
     vfork: Vfork,
     null: OwnedFd,
     chunk: Vec<u8>,
@@ -126,12 +129,18 @@ struct Running<'a> {
 }
 
 impl Launcher {
-    pub(crate) fn new(privilege: Privilege, meters: Meters, warm: &[Warmup]) -> io::Result<Self> {
+    /// `filter` is what each run adds to the resident's own.
+    pub(crate) fn new(
+        privilege: Privilege,
+        meters: Meters,
+        warm: &[Warmup],
+        filter: Option<Filter>,
+    ) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?.into();
         let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
         let (ceilings, vfork) = (Ceilings::read()?, Vfork::new());
         let chunk = vec![0; CHUNK_BYTES];
-        Ok(Self { privilege, meters, ceilings, vfork, null, chunk, interpreters })
+        Ok(Self { privilege, meters, ceilings, filter, vfork, null, chunk, interpreters })
     }
 
     /// Starts the template for runs like this one, where it is wanted. Returns whether it tried.
@@ -187,11 +196,13 @@ impl Launcher {
         request: &RunRequest,
         streams: [RawFd; 3],
     ) -> io::Result<Result<(OwnedFd, Pid), (SetupStep, i32)>> {
-        let groups = self.meters.join_descriptors();
+        let door = self.meters.door();
         let resources = self.ceilings.resources(&request.limits);
         let warm = self.interpreters.iter_mut().find(|interpreter| interpreter.serves(request));
         if let Some(interpreter) = warm
-            && let Some(launched) = interpreter.launch(streams, groups, &resources)?
+            && let Some(door) = door
+            && let Some(launched) =
+                interpreter.launch(streams, door, self.filter.as_ref(), &resources)?
         {
             return Ok(Ok(launched));
         }
@@ -207,18 +218,19 @@ impl Launcher {
         let mut setup = Setup {
             argv: &argv,
             env: &env,
-            groups,
+            groups: door.and_then(Door::files),
             streams,
             folder: c"/w",
             resources,
             stand_ins,
             privilege: self.privilege,
+            filter: self.filter.as_ref(),
             control: -1,
             step: SetupStep::Clone,
             errno: 0,
         };
         // It has exec'ed when this returns.
-        match self.vfork.spawn(child::enter, &mut setup) {
+        match self.vfork.spawn(door.and_then(Door::folder), child::enter, &mut setup) {
             Err(error) => Ok(Err((SetupStep::Clone, error.raw_os_error().unwrap_or(libc::EIO)))),
             Ok((_, pid)) if setup.errno != 0 => {
                 let refused = (setup.step, setup.errno);
@@ -278,7 +290,7 @@ impl Launcher {
             return kill_all();
         }
         let mut errno: libc::c_int = 0;
-        let (_, killer) = self.vfork.spawn(child::enter_to_kill, &mut errno)?;
+        let (_, killer) = self.vfork.spawn(None, child::enter_to_kill, &mut errno)?;
         nix::sys::wait::waitpid(killer, Some(nix::sys::wait::WaitPidFlag::__WALL))?;
         if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
     }

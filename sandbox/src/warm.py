@@ -32,11 +32,15 @@ def serve(preload):
     call = libc.syscall
     call.restype = ctypes.c_long
     call.argtypes = [ctypes.c_long] * 6
-    CLONE, PRCTL, CAPSET, CLOSE_RANGE = 56, 157, 126, 436
-    FLAGS = 0x8000 | 0x08000000 | 17  # CLONE_PARENT | CLONE_NEWIPC | SIGCHLD
+    CLONE, PRCTL, CAPSET, SECCOMP, CLONE3, CLOSE_RANGE = 56, 157, 126, 317, 435, 436
+    FLAGS = 0x8000 | 0x08000000  # CLONE_PARENT | CLONE_NEWIPC
+    INTO_CGROUP, SIGCHLD, SET_MODE_FILTER = 0x200000000, 17, 1
     SET_SECUREBITS, SET_DUMPABLE, AMBIENT, AMBIENT_CLEAR = 28, 4, 47, 4
     header = ctypes.create_string_buffer(b"\x22\x05\x08\x20\0\0\0\0", 8)  # version 3, this process
     nothing = ctypes.create_string_buffer(24)
+    # struct clone_args, linux/sched.h: flags first, the group's folder last; struct sock_fprog.
+    request, program = ctypes.create_string_buffer(88), ctypes.create_string_buffer(16)
+    buffer_of, address_of = ctypes.create_string_buffer, ctypes.addressof
     header_at, nothing_at = ctypes.addressof(header), ctypes.addressof(nothing)
     get_errno = ctypes.get_errno
 
@@ -69,18 +73,30 @@ def serve(preload):
         track(thing)
     send(b"ready")
 
-    def become(data, descriptors):
-        fds = [int.from_bytes(descriptors[at:at + 4], "little")
-               for at in range(0, len(descriptors), 4)]
+    def copy(fds, filtered):
+        # With a filter to add comes one folder, to be cloned into; else files, to be written to.
+        if not filtered:
+            return call(CLONE, FLAGS | SIGCHLD, 0, 0, 0, 0)
+        request[0:8] = (FLAGS | INTO_CGROUP).to_bytes(8, "little")
+        request[80:88] = fds[3].to_bytes(8, "little")
+        return call(CLONE3, address_of(request), 88, 0, 0, 0)
+
+    def add_filter(instructions):
+        code = buffer_of(instructions, len(instructions))
+        program[0:8] = (len(instructions) // 8).to_bytes(8, "little")
+        program[8:16] = address_of(code).to_bytes(8, "little")
+        check(call(SECCOMP, SET_MODE_FILTER, 0, address_of(program), 0, 0))
+
+    def become(data, fds, filter_ends):
         os.setsid()
         for number in range(3):
             os.dup2(fds[number], number)
         os.umask(0o022)
         os.chdir("/w")
-        for group in fds[3:]:
+        filter, secure_bits = data[16:filter_ends], numbers(data[:8])[0]
+        limits = numbers(data[filter_ends:])
+        for group in fds[3:] if not filter else ():
             os.write(group, b"0")
-        values = numbers(data)
-        secure_bits, limits = values[0], values[1:]
         check(call(PRCTL, SET_SECUREBITS, secure_bits, 0, 0, 0))
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -91,6 +107,8 @@ def serve(preload):
         check(call(PRCTL, SET_DUMPABLE, 1, 0, 0, 0))
         for at in range(0, len(limits), 2):
             set_limit(limits[at], (limits[at + 1], limits[at + 1]))
+        if filter:
+            add_filter(filter)
         send(os.getpid().to_bytes(8, "little"))
         control.detach()
         check(call(CLOSE_RANGE, 3, 0x7fffffff, 0, 0, 0))
@@ -100,12 +118,15 @@ def serve(preload):
         if not data:
             os._exit(0)
         descriptors = b"".join(part for _, _, part in ancillary)
+        fds = [int.from_bytes(descriptors[at:at + 4], "little")
+               for at in range(0, len(descriptors), 4)]
+        filter_ends = 16 + numbers(data[8:16])[0]
         before()
-        pid = call(CLONE, FLAGS, 0, 0, 0, 0)
+        pid = copy(fds, filter_ends > 16)
         if pid == 0:
             try:
                 in_child()
-                become(data, descriptors)
+                become(data, fds, filter_ends)
             except BaseException as error:
                 number = getattr(error, "errno", None) or 5
                 send((-number).to_bytes(8, "little", signed=True))
@@ -113,7 +134,7 @@ def serve(preload):
             return
         error = get_errno()
         in_parent()
-        for at in range(0, len(descriptors), 4):
-            os.close(int.from_bytes(descriptors[at:at + 4], "little"))
+        for fd in fds:
+            os.close(fd)
         if pid < 0:
             send((-error).to_bytes(8, "little", signed=True))

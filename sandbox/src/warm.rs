@@ -28,7 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::{self, Setup, SetupStep};
 use crate::control::RunRequest;
+use crate::kernel::cgroup::Door;
 use crate::kernel::process::{self, Vfork};
+use crate::kernel::seccomp::Filter;
 use crate::kernel::{credentials, descriptors};
 use crate::privilege::Privilege;
 use crate::run::{RESOURCES_OF_TEMPLATE, pointers};
@@ -124,17 +126,18 @@ impl Interpreter {
         let mut setup = Setup {
             argv: &argv,
             env: &env,
-            groups: [-1; 3],
+            groups: None,
             streams: [&stdin, &stdout_end, &stderr_end].map(AsRawFd::as_raw_fd),
             folder: c"/",
             resources: RESOURCES_OF_TEMPLATE,
             stand_ins: None,
             privilege: Privilege::Root,
+            filter: None,
             control: theirs.as_raw_fd(),
             step: SetupStep::Clone,
             errno: 0,
         };
-        let (_process, pid) = vfork.spawn(child::enter_template, &mut setup)?;
+        let (_process, pid) = vfork.spawn(None, child::enter_template, &mut setup)?;
         if setup.errno != 0 {
             return Err(io::Error::from_raw_os_error(setup.errno));
         }
@@ -174,7 +177,8 @@ impl Interpreter {
     pub(crate) fn launch(
         &mut self,
         streams: [RawFd; 3],
-        groups: [RawFd; 3],
+        door: Door<'_>,
+        filter: Option<&Filter>,
         resources: &[(i32, u64)],
     ) -> io::Result<Option<(OwnedFd, Pid)>> {
         let Some(mut template) = self.template.take() else { return Ok(None) };
@@ -183,7 +187,7 @@ impl Interpreter {
             return Ok(None);
         }
         template.runs += 1;
-        match template.fork(streams, groups, resources) {
+        match template.fork(streams, door, filter, resources) {
             Ok(launched) => {
                 self.template = Some(template);
                 Ok(Some(launched))
@@ -207,15 +211,23 @@ impl Template {
     fn fork(
         &self,
         streams: [RawFd; 3],
-        groups: [RawFd; 3],
+        door: Door<'_>,
+        filter: Option<&Filter>,
         resources: &[(i32, u64)],
     ) -> io::Result<(OwnedFd, Pid)> {
+        let instructions = filter.map(Filter::bytes).unwrap_or_default();
         let mut message = credentials::LOCKED_SECURE_BITS.to_le_bytes().to_vec();
+        message.extend((instructions.len() as u64).to_le_bytes());
+        message.extend(instructions);
         for (resource, value) in resources {
             message.extend(i64::from(*resource).to_le_bytes());
             message.extend(value.to_le_bytes());
         }
-        let fds: Vec<RawFd> = streams.into_iter().chain(groups).filter(|fd| *fd >= 0).collect();
+        let fds: Vec<RawFd> = streams
+            .into_iter()
+            .chain(door.files().into_iter().flatten())
+            .chain(door.folder().map(|folder| folder.as_raw_fd()))
+            .collect();
         descriptors::send(self.socket.as_raw_fd(), &message, &fds)?;
         let answer = self.answer()?;
         let answer: [u8; 8] =

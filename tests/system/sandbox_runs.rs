@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_missing_program_is_told_apart_from_a_fault,
             a_dropped_run_ends_the_program,
             usage_is_plausible,
+            peak_memory_is_not_that_of_an_earlier_run,
             many_runs_of_one_lease_work,
         ]
     )
@@ -209,6 +210,18 @@ async fn usage_is_plausible() -> Result<()> {
     let idle = ground.run(RunSpec::new(["/bin/true"])?).await?.usage;
     ensure!(idle.cpu_time < Duration::from_millis(50), "{idle:?}");
     ensure!(idle.peak_memory < Bytes::mib(16), "memory of the run before is counted: {idle:?}");
+    ground.close().await
+}
+
+/// More runs than a slot has groups to take in turn.
+async fn peak_memory_is_not_that_of_an_earlier_run() -> Result<()> {
+    let ground = Ground::new(1).await?;
+    for _ in 0..4 {
+        let large = ground.run(python("x = bytearray(80 << 20)")?).await?.usage.peak_memory;
+        ensure!(large >= Bytes::mib(80) && large < Bytes::mib(120), "large run: {large}");
+        let small = ground.run(RunSpec::new(["/bin/true"])?).await?.usage.peak_memory;
+        ensure!(small < Bytes::mib(16), "small run: {small}");
+    }
     ground.close().await
 }
 

@@ -11,8 +11,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::{FileExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,12 +20,15 @@ use cgroups_rs::Controllers;
 use cgroups_rs::hierarchies::{V1, is_cgroup2_unified_mode};
 use serde::{Deserialize, Serialize};
 
+use super::delegation::{self, Delegation};
 use crate::error::Error;
 use crate::limits::{Bytes, Limits};
 
 /// Memory groups of one slot, used in turn.
 pub(crate) const MEMORY_GROUPS: usize = 2;
 const ROTATION: [&str; MEMORY_GROUPS] = ["a", "b"];
+/// Where the resident stays on version 2, on the same level as its runs' groups.
+const RESIDENT: &str = "resident";
 
 /// How long the kernel may take to let go of a group whose processes have ended.
 const REMOVE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -57,7 +60,7 @@ pub(crate) struct SlotGroups {
     cpu: PathBuf,
 }
 
-fn failed(operation: impl Into<String>, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn failed(operation: impl Into<String>, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let (operation, path) = (operation.into(), path.to_owned());
     move |source| Error::Cgroup { operation, path, source }
 }
@@ -72,7 +75,7 @@ impl Parent {
     pub(crate) fn find(inside: Option<&Path>) -> Result<Self, Error> {
         if is_cgroup2_unified_mode() {
             let root = cgroups_rs::hierarchies::auto().root();
-            let own = own_group(&root, "", inside)?;
+            let own = delegation::outside(own_group(&root, "", inside)?);
             return Ok(Self {
                 version: Version::V2,
                 memory: own.clone(),
@@ -112,7 +115,7 @@ impl Parent {
         let known = fs::read_to_string(self.memory.join("cgroup.controllers")).unwrap_or_default();
         let has = |wanted: &str| known.split_whitespace().any(|name| name == wanted);
         folders.iter().all(|path| writable(path) && writable(&path.join(members)))
-            && (self.version == Version::V1 || ["memory", "pids", "cpu"].into_iter().all(has))
+            && (self.version == Version::V1 || ["memory", "pids"].into_iter().all(has))
     }
 
     /// Where memory groups are made, for messages.
@@ -120,31 +123,12 @@ impl Parent {
         &self.memory
     }
 
-    /// On version 2, hands the controllers down to children. A group with processes of its own
-    /// cannot do so ("no internal processes"), so they move to a child first.
-    pub(crate) fn delegate(&self) -> Result<(), Error> {
-        if self.version == Version::V1 {
-            return Ok(());
+    /// Makes the groups of slots possible below. `None`: nothing had to be done, on version 1.
+    pub(crate) fn delegate(&self) -> Result<Option<Delegation>, Error> {
+        match self.version {
+            Version::V1 => Ok(None),
+            Version::V2 => Delegation::take(&self.memory).map(Some),
         }
-        let control = self.memory.join("cgroup.subtree_control");
-        let wanted = "+memory +pids +cpu";
-        if fs::write(&control, wanted).is_ok() {
-            return Ok(());
-        }
-        let own = self.memory.join("assay-supervisor");
-        make(&own)?;
-        let members = self.memory.join("cgroup.procs");
-        let list = fs::read_to_string(&members).map_err(failed("read", &members))?;
-        for pid in list.lines() {
-            // A process that has ended meanwhile is no obstacle.
-            match fs::write(own.join("cgroup.procs"), pid) {
-                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                    return Err(failed("move the service into", &own)(error));
-                }
-                _ => {}
-            }
-        }
-        write(&control, wanted)
     }
 
     /// The groups of slot `slot`: paths only, nothing is made.
@@ -179,7 +163,7 @@ fn own_group(root: &Path, controller: &str, inside: Option<&Path>) -> Result<Pat
     Ok(if own.is_dir() { own } else { root.to_owned() })
 }
 
-fn make(path: &Path) -> Result<(), Error> {
+pub(super) fn make(path: &Path) -> Result<(), Error> {
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(failed("create", path)(error))
@@ -194,6 +178,9 @@ impl SlotGroups {
         let mut folders = vec![self.memory.clone(), self.pids.clone(), self.cpu.clone()];
         folders.dedup();
         folders.extend(ROTATION.iter().map(|name| self.memory.join(name)));
+        if self.version == Version::V2 {
+            folders.push(self.memory.join(RESIDENT));
+        }
         folders
     }
 
@@ -202,23 +189,20 @@ impl SlotGroups {
         for folder in self.folders() {
             make(&folder)?;
         }
-        if self.version == Version::V2 {
-            write(&self.memory.join("cgroup.subtree_control"), "+memory +pids +cpu")?;
-        }
-        for name in ROTATION {
-            let group = self.memory.join(name);
-            match self.version {
-                Version::V1 => write(&group.join("memory.swappiness"), "0")?,
-                // Absent where the kernel has no swap accounting: then there is nothing to limit.
-                Version::V2 => match fs::write(group.join("memory.swap.max"), "0") {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(failed("write 0 to", &group.join("memory.swap.max"))(error));
-                    }
-                    _ => {}
-                },
+        if self.version == Version::V1 {
+            for name in ROTATION {
+                write(&self.memory.join(name).join("memory.swappiness"), "0")?;
             }
         }
         Ok(())
+    }
+
+    /// Brings processes back that the owner of these groups, which died, had moved.
+    pub(crate) fn restore_parent(&self) -> Result<(), Error> {
+        match (self.version, self.memory.parent()) {
+            (Version::V2, Some(parent)) if parent.is_dir() => delegation::restore(parent),
+            (Version::V2 | Version::V1, _) => Ok(()),
+        }
     }
 
     /// Ends what is left in the groups and removes them. Groups that are not there are fine.
@@ -244,43 +228,77 @@ impl SlotGroups {
         Ok(())
     }
 
-    /// Opens what the resident of the slot needs.
-    pub(crate) fn open(&self) -> Result<Meters, Error> {
+    /// Opens what the resident of the slot needs, and through `unshare` makes a namespace that has
+    /// the slot's group as its root. `owner` is the slot's root. Called by the builder.
+    pub(crate) fn settle(
+        &self,
+        owner: u32,
+        unshare: impl FnOnce() -> io::Result<()>,
+    ) -> Result<Meters, Error> {
+        match self.version {
+            Version::V1 => self.settle_v1(unshare),
+            Version::V2 => self.settle_v2(owner, unshare),
+        }
+    }
+
+    fn settle_v1(&self, unshare: impl FnOnce() -> io::Result<()>) -> Result<Meters, Error> {
+        let shared = SharedV1 {
+            pids_join: open_to_write(&self.pids.join("tasks"))?,
+            pids_max: open_to_write(&self.pids.join("pids.max"))?,
+            pids_current: open_to_read(&self.pids.join("pids.current"))?,
+            cpu_join: open_to_write(&self.cpu.join("tasks"))?,
+            cpu_usage: open_to_read(&self.cpu.join("cpuacct.usage"))?,
+        };
+        let meters = self.open(Some(shared))?;
+        let folders = [&self.memory, &self.pids, &self.cpu];
+        for folder in folders {
+            write(&folder.join("tasks"), "0")?;
+        }
+        unshare().map_err(failed("make a namespace of", &self.memory))?;
+        for folder in folders {
+            write(&folder.parent().unwrap_or(folder).join("tasks"), "0")?;
+        }
+        Ok(meters)
+    }
+
+    /// The resident stays in a child of the slot's group and clones its runs into others. For that
+    /// the kernel asks that it may write `cgroup.procs` there and in the common parent, and that its
+    /// namespace has both (`clone(2)`, `CLONE_INTO_CGROUP`; `cgroup-v2.rst`, Delegation Containment).
+    fn settle_v2(
+        &self,
+        owner: u32,
+        unshare: impl FnOnce() -> io::Result<()>,
+    ) -> Result<Meters, Error> {
+        write(&self.memory.join("cgroup.procs"), "0")?;
+        unshare().map_err(failed("make a namespace of", &self.memory))?;
+        write(&self.memory.join(RESIDENT).join("cgroup.procs"), "0")?;
+        delegation::hand_down(&self.memory).map_err(failed("hand down", &self.memory))?;
+        for group in ROTATION.map(|name| self.memory.join(name)) {
+            own(&group.join("cgroup.procs"), owner)?;
+            let swap = group.join("memory.swap.max");
+            // Absent where the kernel has no swap accounting: then there is nothing to limit.
+            match fs::write(&swap, "0") {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("write 0 to", &swap)(error));
+                }
+                _ => {}
+            }
+        }
+        own(&self.memory.join("cgroup.procs"), owner)?;
+        self.open(None)
+    }
+
+    fn open(&self, shared: Option<SharedV1>) -> Result<Meters, Error> {
         let memory = ROTATION
             .iter()
             .map(|name| MemoryGroup::open(&self.memory.join(name), self.version))
             .collect::<Result<Vec<_>, _>>()?;
-        let shared = match self.version {
-            Version::V2 => None,
-            Version::V1 => Some(SharedV1 {
-                pids_join: open_to_write(&self.pids.join("tasks"))?,
-                pids_max: open_to_write(&self.pids.join("pids.max"))?,
-                pids_current: open_to_read(&self.pids.join("pids.current"))?,
-                cpu_join: open_to_write(&self.cpu.join("tasks"))?,
-                cpu_usage: open_to_read(&self.cpu.join("cpuacct.usage"))?,
-            }),
-        };
         Ok(Meters { memory, shared, current: 0, pids_max: 0 })
     }
+}
 
-    /// Joins the slot's groups and leaves them again through `around`, so that a namespace made
-    /// there has the slot's group as its root.
-    pub(crate) fn inside<T>(&self, around: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        // On version 2 a group that hands controllers down takes no processes.
-        if self.version == Version::V2 {
-            return around();
-        }
-        let folders = [&self.memory, &self.pids, &self.cpu];
-        for folder in folders {
-            fs::write(folder.join("tasks"), "0")?;
-        }
-        let result = around();
-        for folder in folders {
-            let parent = folder.parent().unwrap_or(folder);
-            fs::write(parent.join("tasks"), "0")?;
-        }
-        result
-    }
+fn own(path: &Path, owner: u32) -> Result<(), Error> {
+    chown(path, Some(owner), Some(owner)).map_err(failed("own", path))
 }
 
 /// Ends the processes of a group by pidfd, so that a number that was given anew is never hit.
@@ -314,13 +332,13 @@ fn open_to_read(path: &Path) -> Result<File, Error> {
 /// One memory group, as open files.
 #[derive(Debug)]
 struct MemoryGroup {
-    version: Version,
+    /// Version 1: its `tasks`, where a child writes `0`. Version 2: its folder, to clone into.
     join: File,
     max: File,
     /// Version 1: memory and swap together.
     max_with_swap: Option<File>,
     usage: File,
-    peak: Option<File>,
+    peak: Peak,
     events: File,
     /// Version 2: here, and not in a hierarchy of their own.
     pids_max: Option<File>,
@@ -330,6 +348,19 @@ struct MemoryGroup {
     pids: u32,
 }
 
+/// The most that was ever charged to a group.
+#[derive(Debug)]
+enum Peak {
+    /// Since it was last written.
+    Reset(File),
+    /// Since the group was made: `memory.peak` before Linux 6.12. To make a new group for each run
+    /// would help, but the old one lives on in the kernel until the last page of the image that was
+    /// charged to it is dropped.
+    Lasting(File),
+    /// Before Linux 5.19.
+    Untold,
+}
+
 #[derive(Debug)]
 struct SharedV1 {
     pids_join: File,
@@ -337,6 +368,37 @@ struct SharedV1 {
     pids_current: File,
     cpu_join: File,
     cpu_usage: File,
+}
+
+/// How a child comes into its groups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Door<'a> {
+    /// Version 1: it writes `0` to each of these; the memory group comes last, so that nothing of the
+    /// launch is charged to it but the program's own.
+    Write([RawFd; 3]),
+    /// Version 2: it is cloned into this folder. Joining by a write would wait for an RCU grace period
+    /// whenever nobody has done so for a while, which takes longer than all else in a launch. The
+    /// group's `cgroup.kill` must never be written: the kernel would kill whoever is cloned into it
+    /// later.
+    Clone(BorrowedFd<'a>),
+}
+
+impl<'a> Door<'a> {
+    /// Where to write `0`.
+    pub(crate) fn files(self) -> Option<[RawFd; 3]> {
+        match self {
+            Self::Write(files) => Some(files),
+            Self::Clone(_) => None,
+        }
+    }
+
+    /// What to clone into.
+    pub(crate) fn folder(self) -> Option<BorrowedFd<'a>> {
+        match self {
+            Self::Write(_) => None,
+            Self::Clone(folder) => Some(folder),
+        }
+    }
 }
 
 /// What limits and measures the runs of a slot. Held by the resident.
@@ -352,6 +414,8 @@ pub(crate) struct Meters {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     usage: u64,
+    /// Only of [`Peak::Lasting`].
+    peak: u64,
     kills: u64,
     cpu: Duration,
 }
@@ -366,13 +430,11 @@ impl MemoryGroup {
         let of = |v2: &str, v1: &str| path.join(if version == Version::V2 { v2 } else { v1 });
         let is_v2 = version == Version::V2;
         Ok(Self {
-            version,
-            join: open_to_write(&of("cgroup.procs", "tasks"))?,
+            join: if is_v2 { open_to_read(path)? } else { open_to_write(&path.join("tasks"))? },
             max: open_to_write(&of("memory.max", "memory.limit_in_bytes"))?,
             max_with_swap: if is_v2 { None } else { optional("memory.memsw.limit_in_bytes") },
             usage: open_to_read(&of("memory.current", "memory.usage_in_bytes"))?,
-            // Resetting memory.peak needs Linux 6.12; before, it cannot be opened for writing.
-            peak: optional(if is_v2 { "memory.peak" } else { "memory.max_usage_in_bytes" }),
+            peak: Peak::open(&of("memory.peak", "memory.max_usage_in_bytes")),
             events: open_to_read(&of("memory.events", "memory.oom_control"))?,
             pids_max: if is_v2 { Some(open_to_write(&path.join("pids.max"))?) } else { None },
             pids_current: if is_v2 {
@@ -410,6 +472,35 @@ impl MemoryGroup {
     }
 }
 
+impl Peak {
+    fn open(path: &Path) -> Self {
+        let written = open_to_write(path).ok().filter(|file| put(file, "0").is_ok());
+        match (written, open_to_read(path)) {
+            (Some(file), _) => Self::Reset(file),
+            (None, Ok(file)) => Self::Lasting(file),
+            (None, Err(_)) => Self::Untold,
+        }
+    }
+
+    /// Begins anew where that can be. Returns the peak that later ones can be told from.
+    fn start(&self) -> io::Result<u64> {
+        match self {
+            Self::Reset(file) => put(file, "0").map(|()| 0),
+            Self::Lasting(file) => value(file),
+            Self::Untold => Ok(u64::MAX),
+        }
+    }
+
+    /// The peak since `start` returned `before`, if the kernel can tell.
+    fn since(&self, before: u64) -> io::Result<Option<u64>> {
+        match self {
+            Self::Reset(file) => value(file).map(Some),
+            Self::Lasting(file) => Ok(Some(value(file)?).filter(|peak| *peak > before)),
+            Self::Untold => Ok(None),
+        }
+    }
+}
+
 fn put(file: &File, value: &str) -> io::Result<()> {
     file.write_at(value.as_bytes(), 0).map(drop)
 }
@@ -437,13 +528,14 @@ fn field(file: &File, name: &str) -> io::Result<u64> {
 }
 
 impl Meters {
-    /// Where a child writes `0` to join the groups of this run; the memory group comes last, so that
-    /// nothing of the launch is charged to it but the program's own.
-    pub(crate) fn join_descriptors(&self) -> [RawFd; 3] {
-        let memory = self.memory[self.current].join.as_raw_fd();
+    /// How a child comes into the groups of this run.
+    pub(crate) fn door(&self) -> Door<'_> {
+        let memory = &self.memory[self.current].join;
         match &self.shared {
-            Some(shared) => [shared.pids_join.as_raw_fd(), shared.cpu_join.as_raw_fd(), memory],
-            None => [-1, -1, memory],
+            Some(shared) => {
+                Door::Write([&shared.pids_join, &shared.cpu_join, memory].map(AsRawFd::as_raw_fd))
+            }
+            None => Door::Clone(memory.as_fd()),
         }
     }
 
@@ -460,9 +552,7 @@ impl Meters {
         let group = &mut self.memory[self.current];
         // Rounded up, so that the file is rarely written.
         group.set_limit(limits.memory.0 + usage.next_multiple_of(4 << 20))?;
-        if let Some(peak) = &group.peak {
-            put(peak, "0")?;
-        }
+        let peak = group.peak.start()?;
         if let Some(pids_max) = &group.pids_max
             && group.pids != limits.pids
         {
@@ -476,7 +566,7 @@ impl Meters {
             self.pids_max = limits.pids;
         }
         let kills = self.memory[self.current].kills()?;
-        Ok(Start { usage, kills, cpu: self.cpu_total()? })
+        Ok(Start { usage, peak, kills, cpu: self.cpu_total()? })
     }
 
     fn cpu_total(&self) -> io::Result<Duration> {
@@ -506,12 +596,13 @@ impl Meters {
         Ok(self.memory[self.current].kills()? > start.kills)
     }
 
-    /// Largest memory of all processes together since `start`, as far as the kernel tells.
+    /// Largest memory of all processes together since `start`, as far as the kernel tells; else what
+    /// they left charged, files in the writable layer for instance.
     pub(crate) fn peak_memory(&self, start: &Start) -> io::Result<Bytes> {
         let group = &self.memory[self.current];
-        let peak = match (&group.peak, group.version) {
-            (Some(peak), Version::V1 | Version::V2) => value(peak)?,
-            (None, Version::V1 | Version::V2) => 0,
+        let peak = match group.peak.since(start.peak)? {
+            Some(peak) => peak,
+            None => value(&group.usage)?,
         };
         Ok(Bytes(peak.saturating_sub(start.usage)))
     }
@@ -539,6 +630,9 @@ mod tests {
             pids: one.clone(),
             cpu: one.clone(),
         };
-        assert_eq!(groups.folders(), [one.clone(), one.join("a"), one.join("b")]);
+        assert_eq!(
+            groups.folders(),
+            [one.clone(), one.join("a"), one.join("b"), one.join("resident")]
+        );
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod account;
 pub(crate) mod cgroup;
 pub(crate) mod credentials;
+pub(crate) mod delegation;
 pub(crate) mod descriptors;
 pub(crate) mod mount;
 pub(crate) mod network;

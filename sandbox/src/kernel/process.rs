@@ -12,6 +12,8 @@ use std::time::Duration;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
+use super::seccomp::Filter;
+
 /// What [`fork_into_pid_namespace`] returns to whom.
 pub(crate) enum Fork {
     /// In the caller.
@@ -77,36 +79,22 @@ impl Vfork {
         Self { stack: Box::new(Stack([0; STACK_BYTES])) }
     }
 
-    /// Runs `body(argument)` in a child in a new ipc namespace, and returns its pidfd once it has
-    /// exec'ed or exited.
+    /// Runs `body(argument)` in a child in a new ipc namespace, and in the control group with the
+    /// folder `group` where given, and returns its pidfd once it has exec'ed or exited.
     ///
     /// `body` must not return normally other than by exec or by returning an exit status, must not
     /// allocate, lock, or run destructors.
     pub(crate) fn spawn<T>(
         &mut self,
+        group: Option<BorrowedFd<'_>>,
         body: extern "C" fn(*mut c_void) -> c_int,
         argument: &mut T,
     ) -> io::Result<(OwnedFd, Pid)> {
         let mut pidfd: c_int = -1;
-        let flags = libc::CLONE_VM
-            | libc::CLONE_VFORK
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_PIDFD
-            | libc::SIGCHLD;
-        let base = self.stack.0.as_mut_ptr();
-        // SAFETY: one past the end of the array is a valid pointer for it; stacks grow downwards.
-        let top = unsafe { base.add(STACK_BYTES) };
-        // SAFETY: `top` is the aligned end of a stack that nothing else uses, since we are suspended
-        // (CLONE_VFORK) while the child runs on it; `argument` outlives the child's use of it for
-        // the same reason; `pidfd` receives one int.
-        let pid = unsafe {
-            libc::clone(
-                body,
-                top.cast::<c_void>(),
-                flags,
-                std::ptr::from_mut(argument).cast::<c_void>(),
-                &raw mut pidfd,
-            )
+        let argument = std::ptr::from_mut(argument).cast::<c_void>();
+        let pid = match group {
+            None => self.clone(body, argument, &mut pidfd),
+            Some(group) => self.clone_into(group, body, argument, &mut pidfd),
         };
         if pid < 0 {
             return Err(io::Error::last_os_error());
@@ -114,7 +102,83 @@ impl Vfork {
         // SAFETY: the kernel has just made this descriptor for us alone.
         Ok((unsafe { OwnedFd::from_raw_fd(pidfd) }, Pid::from_raw(pid)))
     }
+
+    fn clone(
+        &mut self,
+        body: extern "C" fn(*mut c_void) -> c_int,
+        argument: *mut c_void,
+        pidfd: &mut c_int,
+    ) -> c_int {
+        let flags = CHILD_FLAGS | libc::SIGCHLD;
+        let base = self.stack.0.as_mut_ptr();
+        // SAFETY: one past the end of the array is a valid pointer for it; stacks grow downwards.
+        let top = unsafe { base.add(STACK_BYTES) };
+        // SAFETY: `top` is the aligned end of a stack that nothing else uses, since we are suspended
+        // (CLONE_VFORK) while the child runs on it; `argument` outlives the child's use of it for
+        // the same reason; `pidfd` receives one int.
+        unsafe { libc::clone(body, top.cast::<c_void>(), flags, argument, pidfd) }
+    }
+
+    /// `clone3(2)`, for which the C library has no function.
+    fn clone_into(
+        &mut self,
+        group: BorrowedFd<'_>,
+        body: extern "C" fn(*mut c_void) -> c_int,
+        argument: *mut c_void,
+        pidfd: &mut c_int,
+    ) -> c_int {
+        /// `linux/sched.h`; beyond what the C library's type of flags holds.
+        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+        let unsigned = |value: c_int| u64::try_from(value).unwrap_or(0);
+        // SAFETY: a struct of integers, for which zero means absent.
+        let mut request: libc::clone_args = unsafe { std::mem::zeroed() };
+        request.flags = unsigned(CHILD_FLAGS) | CLONE_INTO_CGROUP;
+        request.pidfd = std::ptr::from_mut(pidfd) as u64;
+        request.exit_signal = unsigned(libc::SIGCHLD);
+        request.stack = self.stack.0.as_mut_ptr() as u64;
+        request.stack_size = STACK_BYTES as u64;
+        request.cgroup = unsigned(group.as_raw_fd());
+        let mut result = libc::SYS_clone3;
+        // SAFETY: the child returns from the call on its own stack, which nothing else uses since we
+        // are suspended; it calls `body` with an aligned stack and exits. Only the parent goes past
+        // the block, with all but the named registers kept, as the kernel promises.
+        unsafe {
+            std::arch::asm!(
+                "syscall",
+                "test rax, rax",
+                "jnz 2f",
+                "xor ebp, ebp",
+                "mov rdi, r13",
+                "call r12",
+                "mov edi, eax",
+                "mov eax, {exit}",
+                "syscall",
+                "ud2",
+                "2:",
+                exit = const libc::SYS_exit,
+                in("r12") body,
+                in("r13") argument,
+                in("rdi") &raw mut request,
+                in("rsi") size_of::<libc::clone_args>(),
+                inlateout("rax") result,
+                lateout("rcx") _,
+                lateout("r11") _,
+            );
+        }
+        match c_int::try_from(result) {
+            Ok(pid @ 0..) => pid,
+            Ok(errno) => {
+                nix::errno::Errno::from_raw(-errno).set();
+                -1
+            }
+            Err(_) => -1,
+        }
+    }
 }
+
+/// How every run is cloned: sharing our memory while we are suspended.
+const CHILD_FLAGS: c_int =
+    libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_NEWIPC | libc::CLONE_PIDFD;
 
 /// Gives memory that is allocated but unused back to the kernel (`malloc_trim(3)`).
 pub(crate) fn return_free_memory() {
@@ -254,7 +318,7 @@ pub(crate) fn kill_by_descriptor(pidfd: BorrowedFd<'_>) -> io::Result<()> {
 /// The child's side between clone and exec. Each function is one raw system call: no allocation, no
 /// lock, nothing that a shared memory could be hurt by.
 pub(crate) mod in_child {
-    use super::{CStr, c_int};
+    use super::{CStr, Filter, c_int};
 
     /// The result of a raw system call: 0 or an errno.
     pub(crate) type Step = Result<(), c_int>;
@@ -363,6 +427,15 @@ pub(crate) mod in_child {
         check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
         // SAFETY: integers only.
         check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
+    }
+
+    /// Adds a filter to those of the thread (`seccomp(2)`).
+    pub(crate) fn install(filter: &Filter) -> Step {
+        let program = filter.program();
+        // SAFETY: `program` points to instructions that outlive the call; the kernel copies them.
+        check(unsafe {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+        })
     }
 
     /// Locks the secure bits and clears the inheritable set: with [`become_user`] in between, no

@@ -4,7 +4,6 @@
 //! launch does; a tree over ranges of numbers needs about eight comparisons. Calls of a foreign
 //! architecture end the process; x32 calls and numbers the policy does not know get its default.
 //! Sources: `seccomp(2)`, `linux/filter.h`.
-#![expect(unsafe_code, reason = "installing a filter is a raw system call")]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +11,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use syscalls::Sysno;
+
+use super::process::in_child;
 
 /// The policy, compiled into the program: what filters a run cannot be changed beside it.
 const POLICY: &str = include_str!("../seccomp.json");
@@ -117,32 +118,63 @@ const X32_BIT: u32 = 0x4000_0000;
 impl Filter {
     /// The filter of all runs.
     pub(crate) fn of_runs(sections: &[Section]) -> Result<Self, PolicyError> {
-        let policy: Policy = serde_json::from_str(POLICY)?;
-        let default = Action::Errno(errno(&policy.default)?);
-        let mut all = actions(&policy.rules)?;
-        for section in sections {
-            all.extend(actions(match section {
-                Section::Rootless => &policy.rootless,
-                Section::WithoutGroups => &policy.without_groups,
-            })?);
-        }
+        let (all, default) = table(sections)?;
         Ok(compile(&all, &default))
+    }
+
+    /// The filter of runs in two parts, for a resident that makes calls which runs may not: the part
+    /// that it installs on itself, and the part that each run adds.
+    pub(crate) fn in_two_parts(sections: &[Section]) -> Result<(Self, Self), PolicyError> {
+        let (mut first, default) = table(sections)?;
+        let mut second = BTreeMap::new();
+        for name in CALLS_OF_RESIDENT {
+            let number = number_of(name)?;
+            let of_runs = first.insert(number, Action::Allow).unwrap_or_else(|| default.clone());
+            second.insert(number, of_runs);
+        }
+        Ok((compile(&first, &default), compile(&second, &Action::Allow)))
+    }
+
+    /// The instructions as they lie in memory (`linux/filter.h`).
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let bytes = |step: &libc::sock_filter| {
+            let [code_low, code_high] = step.code.to_ne_bytes();
+            let [a, b, c, d] = step.k.to_ne_bytes();
+            [code_low, code_high, step.jt, step.jf, a, b, c, d]
+        };
+        self.0.iter().flat_map(bytes).collect()
+    }
+
+    /// The filter as the kernel takes it; it points into `self`.
+    pub(crate) fn program(&self) -> libc::sock_fprog {
+        // A longer one is refused by the kernel, as an empty one is.
+        let len = u16::try_from(self.0.len()).unwrap_or(0);
+        libc::sock_fprog { len, filter: self.0.as_ptr().cast_mut() }
     }
 
     /// Installs the filter on the calling thread and all it will start. Irrevocable; needs
     /// `no_new_privs`.
     pub(crate) fn install(&self) -> io::Result<()> {
-        let program = libc::sock_fprog {
-            len: u16::try_from(self.0.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
-            filter: self.0.as_ptr().cast_mut(),
-        };
-        // SAFETY: `program` points to `len` instructions that outlive the call; the kernel copies
-        // and verifies them, and does not write.
-        let result = unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
-        };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        in_child::install(self).map_err(io::Error::from_raw_os_error)
     }
+}
+
+/// What a resident calls between its own start and a run's exec: to clone into a control group, whose
+/// flags lie in memory, and to add the filter's second part.
+const CALLS_OF_RESIDENT: [&str; 2] = ["clone3", "seccomp"];
+
+/// The action of each system call that the policy names, and of all others.
+fn table(sections: &[Section]) -> Result<(BTreeMap<u32, Action>, Action), PolicyError> {
+    let policy: Policy = serde_json::from_str(POLICY)?;
+    let default = Action::Errno(errno(&policy.default)?);
+    let mut all = actions(&policy.rules)?;
+    for section in sections {
+        all.extend(actions(match section {
+            Section::Rootless => &policy.rootless,
+            Section::WithoutGroups => &policy.without_groups,
+        })?);
+    }
+    Ok((all, default))
 }
 
 /// The action of each system call that a rule names.
@@ -383,6 +415,27 @@ mod tests {
                 let got = evaluate(filter, ARCHITECTURE, number, arguments);
                 let want = expected(actions.get(&number), arguments);
                 assert_eq!(got, want, "call {number} with {value:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_parts_together_are_the_filter_of_runs() {
+        let whole = Filter::of_runs(&[]).unwrap();
+        let (first, second) = Filter::in_two_parts(&[]).unwrap();
+        for architecture in [ARCHITECTURE, 0x4000_0003] {
+            for number in (0..1024).chain([X32_BIT, X32_BIT + 435]) {
+                for value in [0, 1, 2, 16, 22, 0x5412, 0x1000_0000, u64::MAX] {
+                    let of = |filter| evaluate(filter, architecture, number, [value; 6]);
+                    // The kernel takes the verdict that allows least (seccomp(2)).
+                    let both = match (of(&first), of(&second)) {
+                        (libc::SECCOMP_RET_ALLOW, other) | (other, libc::SECCOMP_RET_ALLOW) => {
+                            other
+                        }
+                        (one, other) => one.min(other),
+                    };
+                    assert_eq!(both, of(&whole), "call {number} with {value:#x}");
+                }
             }
         }
     }
