@@ -1,10 +1,14 @@
 //! What benches share: medians, programs to measure with, facts of the machine.
 
+pub mod slots;
+pub mod table;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use nix::unistd::{SysconfVar, sysconf};
 use serde_json::{Value, json};
 
 /// A program that exits at once, with no C library: what it costs is what launching costs.
@@ -65,21 +69,47 @@ impl Times {
     /// # Errors
     /// The first failure of `work`.
     pub fn of(count: usize, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Self> {
-        let mut each = Vec::with_capacity(count);
+        // Written to before the start: a page touched for the first time would be memory and time of
+        // the work.
+        let mut each = vec![Duration::MAX; count];
         let begun = Instant::now();
-        for _ in 0..count {
+        for time in &mut each {
             let start = Instant::now();
             work()?;
-            each.push(start.elapsed());
+            *time = start.elapsed();
         }
         Ok(Self { each, elapsed: begun.elapsed() })
     }
 
-    /// Puts workers that ran side by side together.
+    /// Runs `work` until `enough` has passed.
+    ///
+    /// # Errors
+    /// The first failure of `work`.
+    pub fn within(
+        enough: Duration,
+        mut work: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let mut clock = Clock::start();
+        while clock.begun.elapsed() < enough {
+            work()?;
+            clock.lap();
+        }
+        Ok(clock.stop())
+    }
+
+    /// Puts workers that ran side by side together, in the order of their work.
     #[must_use]
     pub fn side_by_side(workers: Vec<Self>) -> Self {
         let elapsed = workers.iter().map(|times| times.elapsed).max().unwrap_or_default();
-        Self { each: workers.into_iter().flat_map(|times| times.each).collect(), elapsed }
+        let longest = workers.iter().map(|times| times.each.len()).max().unwrap_or_default();
+        let turn = |index: usize| workers.iter().filter_map(move |times| times.each.get(index));
+        Self { each: (0..longest).flat_map(turn).copied().collect(), elapsed }
+    }
+
+    /// The time that half of the work stayed below.
+    #[must_use]
+    pub fn median(&self) -> Duration {
+        self.quantile(0.5)
     }
 
     /// The time that `share` of the work stayed below; 0.5 is the median.
@@ -104,31 +134,34 @@ impl Times {
         f64::from(count) / self.elapsed.as_secs_f64()
     }
 
-    /// Median of the last tenth over median of the first: 1 is no slowdown.
+    /// Medians of the first and of the last tenth.
     #[must_use]
-    pub fn drift(&self) -> f64 {
-        let tenth = (self.each.len() / 10).max(1);
-        let part =
-            |each: &[Duration]| Self { each: each.to_vec(), ..Self::default() }.quantile(0.5);
-        let (first, last) = (&self.each[..tenth], &self.each[self.each.len() - tenth..]);
-        part(last).as_secs_f64() / part(first).as_secs_f64()
+    pub fn tenths(&self) -> [Duration; 2] {
+        let tenth = self.each.len() / 10;
+        let part = |each: &[Duration]| Self { each: each.to_vec(), ..Self::default() }.median();
+        [&self.each[..tenth], &self.each[self.each.len() - tenth..]].map(part)
     }
 
     /// The figures, next to those of a baseline of the same run.
     #[must_use]
     pub fn report(&self, baseline: Option<&Self>) -> Value {
-        let microseconds = |time: Duration| (time.as_secs_f64() * 1e7).round() / 10.0;
         let mut figures = json!({
-            "median_us": microseconds(self.quantile(0.5)),
+            "median_us": microseconds(self.median()),
             "p99_us": microseconds(self.quantile(0.99)),
             "per_second": self.per_second().round(),
         });
         if let Some(baseline) = baseline {
-            let ratio = self.quantile(0.5).as_secs_f64() / baseline.quantile(0.5).as_secs_f64();
+            let ratio = self.median().as_secs_f64() / baseline.median().as_secs_f64();
             figures["ratio_to_bare"] = json!((ratio * 100.0).round() / 100.0);
         }
         figures
     }
+}
+
+/// A time for a machine to read.
+#[must_use]
+pub fn microseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e7).round() / 10.0
 }
 
 /// Takes the times of work that is not a plain function, such as an asynchronous request.
@@ -161,16 +194,43 @@ impl Clock {
     }
 }
 
-/// Where a figure was measured.
+/// Memory of this process that is in place, in bytes: `proc_pid_statm(5)`, second field.
+///
+/// # Errors
+/// There is no /proc.
+pub fn resident_set() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").context("read /proc/self/statm")?;
+    let pages: u64 = text.split(' ').nth(1).context("statm has no second field")?.parse()?;
+    let page = sysconf(SysconfVar::PAGE_SIZE)?.context("pages have no size")?;
+    Ok(pages * u64::try_from(page)?)
+}
+
+/// Where a figure was measured, and how busy the machine was with other things.
 #[must_use]
 pub fn machine() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let model = read("/proc/cpuinfo")
-        .lines()
-        .find_map(|line| line.strip_prefix("model name\t: ").map(str::to_owned));
+    let field = |path: &str, name: &str| {
+        read(path).lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            (key.trim() == name).then(|| value.trim().to_owned())
+        })
+    };
+    let version2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     json!({
         "kernel": read("/proc/sys/kernel/osrelease"),
-        "cpu": model,
+        "cpu": field("/proc/cpuinfo", "model name"),
         "processors": std::thread::available_parallelism().map_or(0, usize::from),
+        "memory": field("/proc/meminfo", "MemTotal"),
+        "cgroup": if version2 { "v2" } else { "v1" },
+        "load": read("/proc/loadavg").split(' ').next(),
     })
+}
+
+/// The commit that was measured, `-dirty` with changes on top of it; `None` outside a checkout.
+#[must_use]
+pub fn commit() -> Option<String> {
+    let arguments = ["describe", "--always", "--dirty", "--exclude=*"];
+    let output = Command::new("git").args(arguments).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
 }
