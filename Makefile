@@ -21,7 +21,7 @@ test-vm: tools ## Run the sandbox under cgroup v2, in a virtual machine without 
 check: tools ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items --locked
 
 bench: toolchains ## Measure against a bare baseline of the same run
 	cargo build --release --workspace --bins --locked
