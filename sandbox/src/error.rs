@@ -7,6 +7,7 @@ use crate::spec::SpecError;
 
 /// Why a slot, a lease or a run failed through no fault of the program.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "the crate's one error type; used as sandbox::Error")]
 pub enum Error {
     /// [`crate::resident_entry`] was not the first statement of `main`.
     #[error("sandbox::resident_entry() must be the first statement of main: slots start from it")]

@@ -1,2 +1,177 @@
-//! System tests.
-fn main() {}
+//! System tests on the real kernel, one after the other in this one process.
+//!
+//! Each test runs under a deadline, and after each, whether it passed or not, nothing may be left:
+//! no process, mount, control group, file, ipc object or descriptor. The slots of the tests that
+//! use the sandbox in process start from this executable, hence the first statement of `main`.
+
+mod cli;
+mod faults;
+mod ground;
+mod humaneval;
+mod languages;
+mod programs;
+mod refusals;
+mod rootless;
+mod sandbox_runs;
+mod sandbox_streams;
+mod sandbox_views;
+mod service;
+mod tidy;
+mod warm;
+mod wire;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use harness::{Baseline, skip};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::{Builder, Runtime};
+
+/// How long one test may take.
+const TEST_TIME_MAX: Duration = Duration::from_secs(120);
+/// How long a test that does not even yield may take before the whole run is given up.
+const HANG_TIME_MAX: Duration = Duration::from_secs(180);
+
+/// What a test does; it runs on the thread that waits for it and need not be `Send`.
+type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// What a test cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// The privileges to build slots.
+    Slots,
+    /// Nothing but the source tree.
+    Source,
+}
+
+fn main() -> ExitCode {
+    sandbox::resident_entry();
+    if std::env::args().nth(1).as_deref() == Some(faults::VICTIM) {
+        return ExitCode::from(u8::from(
+            runtime().and_then(|it| it.block_on(faults::victim())).is_err(),
+        ));
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        #[expect(clippy::print_stderr, reason = "there is no test yet that could fail")]
+        Err(error) => {
+            eprintln!("the tests could not be set up: {error:#}");
+            ExitCode::from(101)
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>> {
+    Baseline::adopt_orphans()?;
+    // The first runtime opens descriptors that stay for good; no test shall be blamed for them.
+    drop(runtime()?);
+    let mut trials = tidy::trials();
+    trials.extend(sandbox_runs::trials());
+    trials.extend(sandbox_streams::trials());
+    trials.extend(sandbox_views::trials());
+    trials.extend(rootless::trials());
+    trials.extend(warm::trials());
+    trials.extend(faults::trials());
+    trials.extend(service::trials());
+    trials.extend(refusals::trials());
+    trials.extend(languages::trials());
+    trials.extend(cli::trials());
+    trials.extend(programs::trials()?);
+    trials.extend(humaneval::trials());
+    Ok(trials)
+}
+
+fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start a runtime")
+}
+
+/// A named test with its deadline and its leak check.
+fn trial(name: String, needs: Needs, body: impl FnOnce() -> Body + Send + 'static) -> Trial {
+    let missing = match needs {
+        Needs::Slots => skip::slots_missing(),
+        Needs::Source => None,
+    };
+    let skipped = missing.is_some() && skip::is_allowed("slots");
+    let label = name.clone();
+    Trial::test(name, move || {
+        if let Some(missing) = missing {
+            let hint = "set ALLOW_MISSING=slots to skip, and count, what needs slots";
+            return Err(Failed::from(format!("no slot can be built here: {missing}; {hint}")));
+        }
+        checked(&label, body).map_err(|error| Failed::from(format!("{error:#}")))
+    })
+    .with_ignored_flag(skipped)
+}
+
+/// Runs `body` and then looks for what it left; both findings are reported.
+fn checked(name: &str, body: impl FnOnce() -> Body) -> Result<()> {
+    let watchdog = Watchdog::start(name);
+    let before = Baseline::record(&[]);
+    let result = in_runtime(body);
+    let left = before.assert_restored(&[]);
+    drop(watchdog);
+    match (result, left) {
+        (Err(error), Err(left)) => bail!("{error:#}\nand then {left:#}"),
+        (Err(error), Ok(())) => Err(error),
+        (Ok(()), left) => left,
+    }
+}
+
+fn in_runtime(body: impl FnOnce() -> Body) -> Result<()> {
+    let runtime = runtime()?;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async { tokio::time::timeout(TEST_TIME_MAX, body()).await })
+    }));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match result {
+        Ok(Ok(result)) => result,
+        Ok(Err(_elapsed)) => bail!("not done after {TEST_TIME_MAX:?}"),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            bail!("panicked: {}", text.unwrap_or("without a message"))
+        }
+    }
+}
+
+/// Ends the whole run when one test blocks the thread that should time it out.
+struct Watchdog(#[expect(dead_code, reason = "its drop is the signal")] mpsc::Sender<()>);
+
+impl Watchdog {
+    fn start(name: &str) -> Self {
+        let (alive, done) = mpsc::channel::<()>();
+        let name = name.to_owned();
+        std::thread::spawn(move || {
+            if done.recv_timeout(HANG_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                #[expect(clippy::print_stderr, reason = "the last words before an abort")]
+                {
+                    eprintln!("test {name} blocks for more than {HANG_TIME_MAX:?}");
+                }
+                std::process::abort();
+            }
+        });
+        Self(alive)
+    }
+}
+
+/// The trials of a module: each name is an `async fn() -> Result<()>`.
+macro_rules! named {
+    ($needs:expr, $module:literal, [$($name:ident),+ $(,)?]) => {
+        vec![$($crate::trial(
+            concat!($module, "::", stringify!($name)).to_owned(),
+            $needs,
+            || Box::pin($name()),
+        )),+]
+    };
+}
+use named;

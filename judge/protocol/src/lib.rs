@@ -1,1 +1,26 @@
-//! Wire types of the judge (serde).
+//! Wire types of the judge: what clients, the judge and the trainer share.
+//!
+//! Only shapes live here: no validation beyond what the types say, no I/O, no verdict rules. Every
+//! request type refuses unknown fields, so that a misspelt option is an error and not a silent
+//! default. Numbers carry their unit in the name; times are milliseconds, sizes are bytes.
+#![forbid(unsafe_code)]
+
+mod error;
+mod language;
+mod problem;
+mod result;
+mod run;
+mod submission;
+
+pub use error::{ErrorBody, ErrorDetail};
+pub use language::{LanguageInfo, LanguagesResponse};
+pub use problem::{
+    AssertionsProblem, Checker, CheckerName, CheckerSchema, LATER_KINDS, Problem, ProblemSchema,
+    StdioProblem, TestCase,
+};
+pub use result::{
+    CompileResult, Extraction, Failure, FailureClass, JudgeResponse, SubmissionResult, TestResult,
+    Verdict,
+};
+pub use run::{RunRequest, RunResponse, Termination};
+pub use submission::{JudgeRequest, Limits, Submission};

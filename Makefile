@@ -1,0 +1,54 @@
+# What can be done here. Every body is a plain command that may as well be typed by hand.
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-vm check bench preflight clean tools toolchains
+
+help: ## Show this menu
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+serve: tools ## Build the service and run it on 127.0.0.1:8080
+	cargo build --release --locked -p judge --bin assay
+	exec target/release/assay serve
+
+test: toolchains ## Run every test, the system tests on the real kernel among them (as root)
+	cargo build --workspace --bins --locked
+	cargo test --workspace --locked
+
+test-vm: tools ## Run the sandbox under cgroup v2, in a virtual machine without hardware support (as root)
+	tests/vm/run.sh
+
+check: tools ## Check formatting, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items --locked
+
+bench: toolchains ## Measure against a bare baseline of the same run
+	cargo build --release --workspace --bins --locked
+	cargo bench --workspace --benches --locked
+
+preflight: tools ## Tell, layer by layer, whether this host can isolate programs
+	cargo build --release --locked -p judge --bin assay
+	target/release/assay preflight
+
+clean: ## Remove what was built
+	cargo clean
+
+# What building needs.
+tools:
+	@for tool in cargo cc; do command -v $$tool >/dev/null || { \
+		echo "$$tool is missing: install Rust from https://rustup.rs and a C compiler (apt-get install build-essential)" >&2; exit 1; }; done
+
+# What the tests compile and run inside the sandbox, as Debian packages it: program=package. Rust is
+# not among them: slots show the toolchain that builds Assay itself.
+TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bin/node=nodejs \
+	/usr/bin/javac=default-jdk-headless
+
+toolchains: tools
+	@missing=''; for pair in $(TOOLCHAINS); do \
+		[ -x "$${pair%%=*}" ] || missing="$$missing $${pair#*=}"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "the tests need these Debian packages:$$missing" >&2; exit 1; fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing

@@ -1,0 +1,29 @@
+//! Which languages can be judged.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Reply of `GET /v1/languages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LanguagesResponse {
+    /// Every language of the table, available or not.
+    pub languages: Vec<LanguageInfo>,
+}
+
+/// One language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LanguageInfo {
+    /// Its name in submissions.
+    #[schema(examples("python"))]
+    pub name: String,
+    /// Other names that mean the same.
+    pub aliases: Vec<String>,
+    /// Whether the image has its toolchain.
+    pub available: bool,
+    /// Why it is not available; null where it is.
+    pub reason: Option<String>,
+    /// First line of what the toolchain says about its version, where it was asked.
+    pub version: Option<String>,
+    /// Problem kinds that it can be judged on.
+    pub problem_kinds: Vec<String>,
+}

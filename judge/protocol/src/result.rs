@@ -1,0 +1,137 @@
+//! What comes back for a submission.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Reply of `POST /v1/judge` without streaming: results in the order of the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JudgeResponse {
+    /// One result for each submission.
+    pub results: Vec<SubmissionResult>,
+}
+
+/// What was found about a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It did what the test asks.
+    Accepted,
+    /// It ended well with a wrong answer, failed an assertion, or left before the assertions did.
+    WrongAnswer,
+    /// It used more processor time than allowed.
+    TimeLimitExceeded,
+    /// It took longer on the clock than allowed.
+    WallTimeLimitExceeded,
+    /// It used more memory than allowed.
+    MemoryLimitExceeded,
+    /// It wrote more than allowed.
+    OutputLimitExceeded,
+    /// It ended with a signal or an exit code other than 0.
+    RuntimeError,
+    /// It could not be compiled.
+    CompileError,
+}
+
+/// The result of one submission.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SubmissionResult {
+    /// The submission's id, null where it had none.
+    pub id: Option<String>,
+    /// The submission's position in the request, from 0.
+    pub index: usize,
+    /// The reward; null exactly where `valid` is false.
+    pub reward: Option<f64>,
+    /// Whether the reward may be used. False means that the judge failed, not the program.
+    pub valid: bool,
+    /// The verdict of the first test that was not accepted; null exactly where `valid` is false.
+    pub verdict: Option<Verdict>,
+    /// One entry for each test, in order.
+    pub tests: Vec<TestResult>,
+    /// What the compiler said; null where the language has none, or nothing was compiled.
+    pub compile: Option<CompileResult>,
+    /// How the judge failed; null where it did not.
+    pub failure: Option<Failure>,
+    /// Observations beside the verdict, such as `incomplete` and `no_code`.
+    pub flags: Vec<String>,
+    /// How the program was taken from the completion; null where the source was given.
+    pub extraction: Option<Extraction>,
+}
+
+/// The result of one test.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestResult {
+    /// Null where the test was skipped.
+    pub verdict: Option<Verdict>,
+    /// Whether the test was not run, because an earlier one failed and `stop_early` was asked for.
+    pub skipped: bool,
+    /// Processor time of all processes.
+    pub cpu_time_ms: f64,
+    /// Time on the clock.
+    pub wall_time_ms: f64,
+    /// Largest memory at any moment.
+    pub peak_memory_bytes: u64,
+    /// Exit code, where the program ended by itself.
+    pub exit_code: Option<i32>,
+    /// Signal, where one ended the program.
+    pub signal: Option<i32>,
+    /// The first part of standard output; bytes that are no UTF-8 are replaced.
+    pub stdout: String,
+    /// Whether there was more standard output than is shown.
+    pub stdout_truncated: bool,
+    /// The first part of standard error; bytes that are no UTF-8 are replaced.
+    pub stderr: String,
+    /// Whether there was more standard error than is shown.
+    pub stderr_truncated: bool,
+}
+
+/// What the compiler said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CompileResult {
+    /// Whether there is a program to run.
+    pub ok: bool,
+    /// Which limit the compiler met, or how else it failed; null where it did not.
+    pub message: Option<String>,
+    /// Processor time of all processes.
+    pub cpu_time_ms: f64,
+    /// Time on the clock.
+    pub wall_time_ms: f64,
+    /// Largest memory at any moment.
+    pub peak_memory_bytes: u64,
+    /// The first part of standard output.
+    pub stdout: String,
+    /// Whether there was more standard output than is shown.
+    pub stdout_truncated: bool,
+    /// The first part of standard error.
+    pub stderr: String,
+    /// Whether there was more standard error than is shown.
+    pub stderr_truncated: bool,
+}
+
+/// A failure of the judge: never a verdict, never a reward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// What kind of failure.
+    pub class: FailureClass,
+    /// Whether the same submission may succeed when sent again.
+    pub retryable: bool,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The sandbox or the machine under it failed.
+    Infrastructure,
+    /// The service was stopped before the submission was judged.
+    Shutdown,
+}
+
+/// How the program was taken from the completion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Extraction {
+    /// The rule that found it, such as `tagged_fence`, or why none was found.
+    #[schema(examples("tagged_fence"))]
+    pub rule: String,
+}

@@ -1,0 +1,187 @@
+//! Errors of the caller, as JSON: a code, a sentence, and what to do.
+//!
+//! Whoever makes an [`ApiError`] decides the status; nothing else in the crate knows HTTP.
+
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use protocol::{ErrorBody, ErrorDetail};
+
+use crate::admission::Full;
+use crate::language::LanguageError;
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::problem::inline::ProblemError;
+use crate::submission::SubmissionError;
+
+/// An error reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// The status.
+    pub status: StatusCode,
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// After how many seconds to try again.
+    pub retry_after_seconds: Option<u64>,
+}
+
+impl ApiError {
+    /// An error without a time to try again.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        let (message, hint) = (shorten(message.into()), hint.into());
+        Self { status, code, message, hint, retry_after_seconds: None }
+    }
+
+    /// A request that can be read and makes no sense.
+    pub fn unprocessable(
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message, hint)
+    }
+
+    /// The same error, with the part of the request that it is about in front.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        self.message = shorten(format!("{place}: {}", self.message));
+        self
+    }
+
+    /// Our own fault.
+    #[must_use]
+    pub fn internal() -> Self {
+        let message = "the service failed to answer";
+        let hint = "try again; if it stays, look into the service's log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message, hint)
+    }
+
+    /// The service is stopping.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        let hint = "send the request to another instance, or again when this one is back";
+        let mut error = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "shutting_down",
+            "the service is shutting down",
+            hint,
+        );
+        error.retry_after_seconds = Some(5);
+        error
+    }
+}
+
+fn shorten(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        let end = (0..=MESSAGE_BYTES_MAX).rev().find(|end| message.is_char_boundary(*end));
+        message.truncate(end.unwrap_or(0));
+        message.push('…');
+    }
+    message
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let error =
+            ErrorDetail { code: self.code.to_owned(), message: self.message, hint: self.hint };
+        let mut response = (self.status, Json(ErrorBody { error })).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<Full> for ApiError {
+    fn from(full: Full) -> Self {
+        let mut error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "queue_full",
+            full.to_string(),
+            format!("send it again in {} s", full.retry_after_seconds),
+        );
+        error.retry_after_seconds = Some(full.retry_after_seconds);
+        error
+    }
+}
+
+impl From<SubmissionError> for ApiError {
+    fn from(error: SubmissionError) -> Self {
+        let (code, hint) = match &error {
+            SubmissionError::Language(LanguageError::Unknown { known, .. }) => {
+                ("unknown_language", format!("known languages: {}", known.join(", ")))
+            }
+            SubmissionError::Language(LanguageError::Unavailable { .. }) => (
+                "language_unavailable",
+                "install the toolchain where the service runs and start it again; \
+                 GET /v1/languages lists what is available"
+                    .to_owned(),
+            ),
+            SubmissionError::Problem(problem) => problem_hint(problem),
+            SubmissionError::Code { .. } => (
+                "source_or_completion",
+                "give `source` for a program, or `completion` for a model's whole answer"
+                    .to_owned(),
+            ),
+            SubmissionError::Nul { .. } => {
+                ("nul_byte", "remove the NUL byte; no toolchain reads past it".to_owned())
+            }
+            SubmissionError::TooLarge { max, .. } => ("too_large", format!("at most {max}")),
+            SubmissionError::Limit { name, min, max, .. } => (
+                "limit_out_of_range",
+                format!("choose {name} from {min} to {max}, or leave it out"),
+            ),
+            SubmissionError::NoAssertions { .. } => (
+                "assertions_unsupported",
+                "there is no sound way to prove that assertions ran in this language; \
+                 use a problem of kind stdio"
+                    .to_owned(),
+            ),
+            SubmissionError::Path { .. } => (
+                "invalid_path",
+                "use a relative path of plain names, such as data/input.txt".to_owned(),
+            ),
+        };
+        Self::unprocessable(code, error.to_string(), hint)
+    }
+}
+
+fn problem_hint(error: &ProblemError) -> (&'static str, String) {
+    let kinds = || "kinds judged: stdio, assertions".to_owned();
+    match error {
+        ProblemError::UnsupportedKind { .. } => ("unsupported_problem_kind", kinds()),
+        ProblemError::UnknownKind { .. } => ("unknown_problem_kind", kinds()),
+        ProblemError::Empty { .. } => {
+            ("empty_problem", "a problem that tests nothing would accept everything".to_owned())
+        }
+        ProblemError::TooLarge { max, .. } => ("too_large", format!("at most {max}")),
+        ProblemError::Nul => {
+            ("nul_byte", "remove the NUL byte; no toolchain reads past it".to_owned())
+        }
+        ProblemError::Tolerance(_) => (
+            "invalid_checker",
+            "tolerances are finite and not negative; a relative one is at most 1".to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let error = ApiError::unprocessable("x", "é".repeat(MESSAGE_BYTES_MAX), "");
+        assert!(error.message.len() <= MESSAGE_BYTES_MAX + '…'.len_utf8());
+        assert!(error.message.ends_with('…'));
+    }
+}

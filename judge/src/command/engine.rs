@@ -1,0 +1,92 @@
+//! What judging needs, set up: image, slots, languages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use judge::config::Config;
+use judge::language::{Language, Languages};
+use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
+use judge::pipeline::Judge;
+use judge::plan::warmups;
+use judge::telemetry::Metrics;
+use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool};
+
+use super::{Failed, ours};
+
+/// What judging needs.
+pub(super) struct Engine {
+    pub(super) pool: SlotPool,
+    pub(super) image: Image,
+    pub(super) languages: Languages,
+    pub(super) judge: Judge,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Engine {
+    /// Builds the slots.
+    pub(super) async fn start(config: &Config) -> Result<Self, Failed> {
+        let image = Image::host().map_err(ours)?;
+        let languages = languages(&image)?;
+        let mut pool = PoolConfig::new(image.clone());
+        pool.slots = config.slots;
+        pool.warm = languages.available().flat_map(|language| warmups(language)).collect();
+        pool.cgroup_parent.clone_from(&config.cgroup_parent);
+        if let Some(state_dir) = &config.state_dir {
+            pool.state_dir.clone_from(state_dir);
+        }
+        let pool = SlotPool::new(pool).await.map_err(|error| {
+            ours(anyhow::Error::new(error).context(
+                "the slots could not be built; `assay preflight` says what this host lacks",
+            ))
+        })?;
+        let metrics = Arc::new(Metrics::new().map_err(ours)?);
+        let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics));
+        Ok(Self { pool, image, languages, judge, metrics })
+    }
+
+    /// Asks every toolchain for its version, in slots.
+    pub(super) async fn ask_versions(&mut self) {
+        let available: Vec<_> = self.languages.available().cloned().collect();
+        let slots = self.pool.status().slots.max(1);
+        let pool = &self.pool;
+        let versions: Vec<_> = stream::iter(available)
+            .map(|language| async move {
+                let answer = tokio::time::timeout(VERSION_TIME_MAX, version(pool, &language)).await;
+                (language, answer.ok().flatten())
+            })
+            .buffer_unordered(slots)
+            .collect()
+            .await;
+        for (language, version) in versions {
+            match version {
+                Some(version) => self.languages.set_version(&language.name, version),
+                None => {
+                    tracing::warn!(
+                        language = language.name,
+                        "the toolchain did not say its version"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The languages of an image.
+pub(super) fn languages(image: &Image) -> Result<Languages, Failed> {
+    Languages::resolve(|path| image.has_executable(path)).map_err(ours)
+}
+
+async fn version(pool: &SlotPool, language: &Language) -> Option<String> {
+    let limits = Limits { cpu_time: Duration::from_secs(5), ..COMPILE_LIMITS };
+    let spec = RunSpec::new(language.version_argv())
+        .and_then(|spec| spec.env(["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/w"]))
+        .and_then(|spec| spec.limits(limits))
+        .ok()?;
+    let outcome = pool.lease().await.ok()?.run(&spec).await.ok()?;
+    let text = [outcome.stdout.bytes, outcome.stderr.bytes].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find(|line| !line.trim().is_empty())?;
+    outcome.termination.eq(&sandbox::outcome::Termination::Exited { code: 0 }).then_some(())?;
+    Some(line.trim().chars().take(120).collect())
+}

@@ -1,0 +1,63 @@
+//! The compile stage: a source becomes artifacts, in a slot of its own.
+
+use sandbox::outcome::{Captured, Collected, Termination, Usage};
+use sandbox::spec::{FileMode, InputFile};
+use sandbox::{Error, Outcome};
+
+use crate::plan::CompileStage;
+use crate::slots::Slots;
+
+/// What came of compiling.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The artifacts, or in a sentence why there are none.
+    pub artifacts: Result<Vec<InputFile>, String>,
+    /// What the compiler used.
+    pub usage: Usage,
+    /// What the compiler wrote to standard output.
+    pub stdout: Captured,
+    /// What the compiler wrote to standard error.
+    pub stderr: Captured,
+}
+
+/// Compiles.
+///
+/// # Errors
+/// The slot failed; what the compiler says is no error.
+pub async fn compile(slots: &dyn Slots, stage: &CompileStage) -> Result<Compiled, Error> {
+    let mut lease = slots.lease().await?;
+    let outcome = lease.run(&stage.spec).await?;
+    Ok(read(stage, outcome))
+}
+
+fn read(stage: &CompileStage, outcome: Outcome) -> Compiled {
+    let artifacts = match ending(outcome.termination) {
+        Some(message) => Err(message),
+        None => collect(stage, outcome.files),
+    };
+    Compiled { artifacts, usage: outcome.usage, stdout: outcome.stdout, stderr: outcome.stderr }
+}
+
+/// Why the compiler did not end well.
+fn ending(termination: Termination) -> Option<String> {
+    Some(match termination {
+        Termination::Exited { code: 0 } => return None,
+        Termination::Exited { code } => format!("the compiler ended with exit code {code}"),
+        Termination::Signalled { signal } => format!("the compiler was ended by signal {signal}"),
+        Termination::CpuTimeLimit => "the compiler met its limit of cpu time".into(),
+        Termination::WallTimeLimit => "the compiler met its limit of wall time".into(),
+        Termination::MemoryLimit => "the compiler met its limit of memory".into(),
+        Termination::OutputLimit => "the compiler met its limit of output".into(),
+    })
+}
+
+fn collect(stage: &CompileStage, files: Vec<Collected>) -> Result<Vec<InputFile>, String> {
+    let artifact = |(path, file): (&sandbox::spec::RelativePath, Collected)| match file {
+        Collected::File(content) => {
+            Ok(InputFile { path: path.clone(), content, mode: FileMode::Executable })
+        }
+        Collected::Missing => Err(format!("the compiler did not make {}", path.as_str())),
+        Collected::TooLarge => Err(format!("the compiled {} is too large", path.as_str())),
+    };
+    stage.artifacts.iter().zip(files).map(artifact).collect()
+}

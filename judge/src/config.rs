@@ -1,0 +1,253 @@
+//! The configuration: one TOML file, every key optional, unknown keys refused with name and line.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::Limits as WireLimits;
+use sandbox::Limits;
+use serde::Deserialize;
+
+use crate::limits;
+use crate::submission::{self, SubmissionError};
+
+/// What an operator can set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen. Default `127.0.0.1:8080`: reachable from this machine only.
+    pub listen: SocketAddr,
+    /// How many programs run at the same time. Default: the number of processors.
+    pub slots: NonZeroUsize,
+    /// Under which control group the slots' groups are made. Default: the service's own.
+    pub cgroup_parent: Option<PathBuf>,
+    /// Where the locks of slots in use are kept. Default `/run/assay` for root, else a folder of the
+    /// user's own.
+    pub state_dir: Option<PathBuf>,
+    /// What is admitted.
+    pub admission: AdmissionConfig,
+    /// How long things may take.
+    pub timeouts: TimeoutConfig,
+    /// The largest limits that a submission may ask for.
+    pub limits_max: WireLimits,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// What is admitted.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdmissionConfig {
+    /// Submissions admitted and not yet answered. Default 16384.
+    pub queue_submissions_max: NonZeroUsize,
+    /// Submissions in one request. Default 4096.
+    pub batch_submissions_max: NonZeroUsize,
+    /// Bytes of one request body. Default 64 MiB.
+    pub body_bytes_max: NonZeroUsize,
+    /// Bytes of all request bodies held at once. Default 512 MiB.
+    pub bodies_bytes_max: NonZeroUsize,
+    /// Connections open at once. Default 1024.
+    pub connections_max: NonZeroUsize,
+}
+
+/// How long things may take, in milliseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutConfig {
+    /// Reading a request's head. Default 10000.
+    pub header_read_ms: u64,
+    /// Reading a request's body. Default 60000.
+    pub body_read_ms: u64,
+    /// Finishing what was admitted when the service is asked to stop. Default 30000.
+    pub drain_ms: u64,
+}
+
+/// The log.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `text` or `json`. Default `text`.
+    pub format: LogFormat,
+    /// What is logged, as `level` or `module=level`. Default `info`.
+    pub filter: String,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("failed to read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no configuration.
+    #[error("{path}: {source}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What and where.
+        source: toml::de::Error,
+    },
+    /// A limit that no program can have.
+    #[error("{path}: limits_max: {source}", path = path.display())]
+    Limit {
+        /// The file.
+        path: PathBuf,
+        /// Which.
+        source: SubmissionError,
+    },
+    /// Two keys contradict each other.
+    #[error("{path}: {reason}", path = path.display())]
+    Relation {
+        /// The file.
+        path: PathBuf,
+        /// Which.
+        reason: &'static str,
+    },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            slots: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            cgroup_parent: None,
+            state_dir: None,
+            admission: AdmissionConfig::default(),
+            timeouts: TimeoutConfig::default(),
+            limits_max: WireLimits::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        let count = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            queue_submissions_max: count(limits::QUEUE_SUBMISSIONS_MAX),
+            batch_submissions_max: count(limits::BATCH_SUBMISSIONS_MAX),
+            body_bytes_max: count(limits::BODY_BYTES_MAX),
+            bodies_bytes_max: count(limits::BODIES_BYTES_MAX),
+            connections_max: count(limits::CONNECTIONS_MAX),
+        }
+    }
+}
+
+impl Default for TimeoutConfig {
+    fn default() -> Self {
+        let milliseconds =
+            |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            header_read_ms: milliseconds(limits::HEADER_READ_TIME_MAX),
+            body_read_ms: milliseconds(limits::BODY_READ_TIME_MAX),
+            drain_ms: milliseconds(limits::DRAIN_TIME_MAX),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, has a key that is not known, or a value that makes no sense.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        use std::io::Read as _;
+        let read = |source| ConfigError::Read { path: path.to_owned(), source };
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .map_err(read)?
+            .take(limits::CONFIG_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(read)?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let path = || path.to_owned();
+        let config: Self =
+            toml::from_str(text).map_err(|source| ConfigError::Parse { path: path(), source })?;
+        submission::check_limits(&config.limits_max, &sandbox::limits::LIMITS_MAX)
+            .map_err(|source| ConfigError::Limit { path: path(), source })?;
+        let admission = &config.admission;
+        if admission.body_bytes_max > admission.bodies_bytes_max {
+            let reason = "admission.body_bytes_max is above admission.bodies_bytes_max";
+            return Err(ConfigError::Relation { path: path(), reason });
+        }
+        if admission.batch_submissions_max > admission.queue_submissions_max {
+            let reason = "admission.batch_submissions_max is above admission.queue_submissions_max";
+            return Err(ConfigError::Relation { path: path(), reason });
+        }
+        Ok(config)
+    }
+
+    /// The largest limits that a submission may ask for.
+    #[must_use]
+    pub fn program_limits_max(&self) -> Limits {
+        submission::apply(&limits::PROGRAM_LIMITS_MAX, &self.limits_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("assay.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        let config = parse("").unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.program_limits_max(), limits::PROGRAM_LIMITS_MAX);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_name_and_line() {
+        let error = parse("slots = 1\nslot = 2\n").unwrap_err();
+        assert!(error.contains("slot") && error.contains("line 2"), "{error}");
+        let error = parse("[admission]\nqueue = 1\n").unwrap_err();
+        assert!(error.contains("queue") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        for text in [
+            "slots = 0",
+            "listen = \"nowhere\"",
+            "log.format = \"xml\"",
+            "limits_max.pids = 0",
+            "admission.body_bytes_max = 10000000000",
+            "admission.batch_submissions_max = 20000",
+        ] {
+            assert!(parse(text).is_err(), "{text} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_limit_can_be_lowered_and_raised() {
+        let config = parse("limits_max.memory_bytes = 8589934592").unwrap();
+        assert_eq!(config.program_limits_max().memory.0, 8 << 30);
+    }
+}

@@ -1,0 +1,380 @@
+//! Languages: one table, and what of it the image can run.
+//!
+//! [`Languages::resolve`] reads the built-in table once and looks up each toolchain in the image; a
+//! language whose toolchain is missing stays in the list with the reason. Nothing runs here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::Limits as WireLimits;
+use serde::Deserialize;
+
+use crate::grade::FailurePatterns;
+
+const TABLE: &str = include_str!("languages.toml");
+
+/// A language of the table that the image can run.
+#[derive(Clone, Debug)]
+pub struct Language {
+    /// Its name.
+    pub name: String,
+    /// Tags of fenced code blocks that mean it.
+    pub fences: Vec<String>,
+    /// File name of the program.
+    pub source: String,
+    /// How a program is compiled and run.
+    pub recipe: Recipe,
+    /// How an assertion program is, where that is sound.
+    pub assertions: Option<(Driver, Recipe)>,
+    /// `NAME=value` entries.
+    pub environment: Vec<String>,
+    /// Modules that its warm interpreters have loaded; empty where it has none.
+    pub warm: Vec<String>,
+    /// How its runtime names failures.
+    pub patterns: FailurePatterns,
+    /// Default limits that differ from those of other languages.
+    pub limits: WireLimits,
+    /// Limits of its compiler that differ from those of other languages.
+    pub compile_limits: WireLimits,
+    version: Vec<String>,
+}
+
+/// How to make and start a program; toolchain paths are filled in, other placeholders are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// Argv of the compiler, where there is one.
+    pub compile: Option<Vec<String>>,
+    /// What compiling leaves and running needs.
+    pub artifacts: Vec<String>,
+    /// Argv of the program.
+    pub run: Vec<String>,
+}
+
+/// How assertions are made to prove that they ran to their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// A Python program that runs both parts.
+    Python,
+    /// A Node program that runs both parts.
+    Javascript,
+    /// A C program that loads both parts as a shared object.
+    Native,
+    /// The same for Rust.
+    Rust,
+    /// A Java class that calls the program's `main`.
+    Java,
+}
+
+/// A row of the table, and whether the image can run it.
+#[derive(Clone, Debug)]
+struct Entry {
+    row: Row,
+    language: Result<Arc<Language>, String>,
+    version: Option<String>,
+}
+
+/// Every language of the table.
+#[derive(Clone, Debug)]
+pub struct Languages {
+    entries: Vec<Entry>,
+}
+
+/// Why a language cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LanguageError {
+    /// It is not in the table.
+    #[error("language {name:?} is not known")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What can be asked for.
+        known: Vec<String>,
+    },
+    /// Its toolchain is not in the image.
+    #[error("language {name:?} is not available: {reason}")]
+    Unavailable {
+        /// What was asked for.
+        name: String,
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// The built-in table cannot be read; a test holds that it can.
+#[derive(Debug, thiserror::Error)]
+#[error("the table of languages cannot be read: {0}")]
+pub struct TableError(#[from] toml::de::Error);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    language: Vec<Row>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    aliases: Vec<String>,
+    fences: Vec<String>,
+    source: String,
+    programs: Programs,
+    compile: Option<Vec<String>>,
+    #[serde(default)]
+    artifacts: Vec<String>,
+    run: Vec<String>,
+    version: Vec<String>,
+    #[serde(default)]
+    environment: Vec<String>,
+    #[serde(default)]
+    warm: Vec<String>,
+    #[serde(default)]
+    memory_failures: Vec<String>,
+    #[serde(default)]
+    assertion_failures: Vec<String>,
+    #[serde(default)]
+    limits: WireLimits,
+    #[serde(default)]
+    compile_limits: WireLimits,
+    assertions: Option<AssertionsRow>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AssertionsRow {
+    driver: Driver,
+    #[serde(default)]
+    programs: Programs,
+    compile: Option<Vec<String>>,
+    #[serde(default)]
+    artifacts: Vec<String>,
+    run: Vec<String>,
+}
+
+/// A program's name in the table, and where it may lie.
+type Programs = BTreeMap<String, Vec<String>>;
+
+impl Languages {
+    /// Reads the table and asks `has_executable` for each toolchain.
+    ///
+    /// # Errors
+    /// [`TableError`] where the built-in table is broken.
+    pub fn resolve(has_executable: impl Fn(&str) -> bool) -> Result<Self, TableError> {
+        let table: Table = toml::from_str(TABLE)?;
+        let entries = table
+            .language
+            .into_iter()
+            .map(|row| {
+                let language = resolve_row(&row, &has_executable).map(Arc::new);
+                Entry { row, language, version: None }
+            })
+            .collect();
+        Ok(Self { entries })
+    }
+
+    /// The language with this name or alias.
+    ///
+    /// # Errors
+    /// It is unknown, or the image has no toolchain for it.
+    pub fn find(&self, name: &str) -> Result<Arc<Language>, LanguageError> {
+        let lower = name.to_lowercase();
+        let named = |row: &Row| row.name == lower || row.aliases.contains(&lower);
+        let entry = self.entries.iter().find(|entry| named(&entry.row)).ok_or_else(|| {
+            LanguageError::Unknown {
+                name: name.chars().take(64).collect(),
+                known: self.entries.iter().map(|entry| entry.row.name.clone()).collect(),
+            }
+        })?;
+        entry
+            .language
+            .clone()
+            .map_err(|reason| LanguageError::Unavailable { name: entry.row.name.clone(), reason })
+    }
+
+    /// The language whose files have this extension.
+    #[must_use]
+    pub fn by_extension(&self, extension: &str) -> Option<&str> {
+        let extension = extension.to_lowercase();
+        let has = |row: &Row| {
+            row.source.rsplit('.').next() == Some(&extension) || row.fences.contains(&extension)
+        };
+        self.entries
+            .iter()
+            .map(|entry| &entry.row)
+            .find(|row| has(row))
+            .map(|row| row.name.as_str())
+    }
+
+    /// The languages that can be used.
+    pub fn available(&self) -> impl Iterator<Item = &Arc<Language>> {
+        self.entries.iter().filter_map(|entry| entry.language.as_ref().ok())
+    }
+
+    /// Notes what a toolchain says of its version.
+    pub fn set_version(&mut self, name: &str, version: String) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.row.name == name) {
+            entry.version = Some(version.clone());
+        }
+    }
+
+    /// The list for clients.
+    #[must_use]
+    pub fn describe(&self) -> protocol::LanguagesResponse {
+        let languages = self.entries.iter().map(Entry::describe).collect();
+        protocol::LanguagesResponse { languages }
+    }
+}
+
+impl Entry {
+    fn describe(&self) -> protocol::LanguageInfo {
+        let assertions = match &self.language {
+            Ok(language) => language.assertions.is_some(),
+            Err(_) => self.row.assertions.is_some(),
+        };
+        let kinds = if assertions { &["stdio", "assertions"][..] } else { &["stdio"][..] };
+        protocol::LanguageInfo {
+            name: self.row.name.clone(),
+            aliases: self.row.aliases.clone(),
+            available: self.language.is_ok(),
+            reason: self.language.as_ref().err().cloned(),
+            version: self.version.clone(),
+            problem_kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+        }
+    }
+}
+
+impl Language {
+    /// Argv that makes the toolchain name its version.
+    #[must_use]
+    pub fn version_argv(&self) -> &[String] {
+        &self.version
+    }
+}
+
+fn resolve_row(row: &Row, has: &impl Fn(&str) -> bool) -> Result<Language, String> {
+    let mut paths = locate(&row.programs, has)?;
+    let version = fill(&row.version, &paths);
+    let recipe = Recipe {
+        compile: row.compile.as_ref().map(|argv| fill(argv, &paths)),
+        artifacts: row.artifacts.clone(),
+        run: fill(&row.run, &paths),
+    };
+    let assertions = row.assertions.as_ref().and_then(|assertions| {
+        paths.extend(locate(&assertions.programs, has).ok()?);
+        let recipe = Recipe {
+            compile: assertions.compile.as_ref().map(|argv| fill(argv, &paths)),
+            artifacts: assertions.artifacts.clone(),
+            run: fill(&assertions.run, &paths),
+        };
+        Some((assertions.driver, recipe))
+    });
+    Ok(Language {
+        name: row.name.clone(),
+        fences: row.fences.clone(),
+        source: row.source.clone(),
+        recipe,
+        assertions,
+        environment: row.environment.clone(),
+        warm: row.warm.clone(),
+        patterns: FailurePatterns {
+            memory: row.memory_failures.clone(),
+            assertion: row.assertion_failures.clone(),
+        },
+        limits: row.limits,
+        compile_limits: row.compile_limits,
+        version,
+    })
+}
+
+/// The path of each program; the reason where one is nowhere.
+fn locate(
+    programs: &Programs,
+    has: &impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, String>, String> {
+    let locate_one = |(name, candidates): (&String, &Vec<String>)| match candidates
+        .iter()
+        .find(|path| has(path))
+    {
+        Some(path) => Ok((name.clone(), path.clone())),
+        None => Err(format!("the image has no {}", candidates.join(" or "))),
+    };
+    programs.iter().map(locate_one).collect()
+}
+
+fn fill(argv: &[String], paths: &BTreeMap<String, String>) -> Vec<String> {
+    let fill_one = |argument: &String| {
+        paths
+            .iter()
+            .fold(argument.clone(), |text, (name, path)| text.replace(&format!("{{{name}}}"), path))
+    };
+    argv.iter().map(fill_one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_readable_and_names_are_unique() {
+        let languages = Languages::resolve(|_| true).unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for entry in &languages.entries {
+            assert!(entry.language.is_ok(), "{:?}", entry.language);
+            for name in std::iter::once(&entry.row.name).chain(&entry.row.aliases) {
+                assert_eq!(*name, name.to_lowercase());
+                assert!(names.insert(name.clone()), "{name} is there twice");
+            }
+        }
+        assert_eq!(languages.available().count(), 7);
+    }
+
+    #[test]
+    fn the_first_candidate_that_exists_is_taken() {
+        let languages =
+            Languages::resolve(|path| path != "/usr/local/bin/rustc" && path != "/usr/bin/rustc")
+                .unwrap();
+        let rust = languages.find("RS").unwrap();
+        assert_eq!(rust.recipe.compile.as_ref().unwrap()[0], "/opt/rust/bin/rustc");
+    }
+
+    #[test]
+    fn a_missing_toolchain_is_named() {
+        let languages = Languages::resolve(|path| path.contains("python")).unwrap();
+        assert!(languages.find("python").is_ok());
+        let error = languages.find("c").unwrap_err();
+        assert!(error.to_string().contains("/usr/bin/gcc"), "{error}");
+        let described = languages.describe();
+        let c = described.languages.iter().find(|language| language.name == "c").unwrap();
+        assert!(!c.available && c.reason.is_some());
+    }
+
+    #[test]
+    fn an_unknown_language_comes_with_the_known_ones() {
+        let languages = Languages::resolve(|_| true).unwrap();
+        let LanguageError::Unknown { known, .. } = languages.find("cobol").unwrap_err() else {
+            panic!("cobol is known");
+        };
+        assert!(known.contains(&"python".to_owned()));
+    }
+
+    #[test]
+    fn assertions_are_left_out_where_their_driver_lacks_a_program() {
+        let languages = Languages::resolve(|path| !path.ends_with("/cat")).unwrap();
+        assert!(languages.find("java").unwrap().assertions.is_none());
+    }
+
+    #[test]
+    fn no_toolchain_placeholder_is_left() {
+        let languages = Languages::resolve(|_| true).unwrap();
+        let known = ["{box}", "{entry}", "{heap_mib}", "{class}", "{main_class}"];
+        for language in languages.available() {
+            let recipes = std::iter::once(&language.recipe)
+                .chain(language.assertions.as_ref().map(|(_, recipe)| recipe));
+            for argument in recipes.flat_map(|r| r.compile.iter().flatten().chain(&r.run)) {
+                let rest = known.iter().fold(argument.clone(), |text, name| text.replace(name, ""));
+                assert!(!rest.contains('{'), "{}: {argument}", language.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Every bound of the judge in one place.
+//!
+//! What one program may use is bounded by [`sandbox::limits`]; this file bounds what a request, a
+//! reply, a queue or a wait may be. Operators lower some of them in the configuration.
+
+use std::time::Duration;
+
+use sandbox::Limits;
+use sandbox::limits::Bytes;
+
+/// Submissions in one request, where the configuration does not say otherwise.
+pub const BATCH_SUBMISSIONS_MAX: usize = 4096;
+/// Submissions admitted and not yet answered, where the configuration does not say otherwise.
+pub const QUEUE_SUBMISSIONS_MAX: usize = 16 << 10;
+/// Bytes of a request body, where the configuration does not say otherwise.
+pub const BODY_BYTES_MAX: usize = 64 << 20;
+/// Bytes of all request bodies held at once, where the configuration does not say otherwise.
+pub const BODIES_BYTES_MAX: usize = 512 << 20;
+/// Connections open at once, where the configuration does not say otherwise.
+pub const CONNECTIONS_MAX: usize = 1024;
+
+/// Test cases of one problem.
+pub const TESTS_MAX: usize = 1024;
+/// Bytes of a source, a completion or an assertion program.
+pub const SOURCE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a submission's id.
+pub const ID_BYTES_MAX: usize = 256;
+/// Arguments of a program that is run without judging.
+pub const ARGUMENTS_MAX: usize = 256;
+/// Files of a program that is run without judging.
+pub const RUN_FILES_MAX: usize = 256;
+/// Bytes of a compiled artifact.
+pub const ARTIFACT_BYTES_MAX: u64 = 128 << 20;
+
+/// Bytes of one output stream that a reply shows.
+pub const STREAM_HEAD_BYTES: usize = 64 << 10;
+/// Bytes of output that the reply to one submission shows, all tests together.
+pub const SUBMISSION_HEAD_BYTES: usize = 256 << 10;
+/// Bytes at the end of standard error that are searched for the name of a failure.
+pub const STDERR_TAIL_BYTES: usize = 8 << 10;
+/// Bytes of one message or of one quoted value in an error reply.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Attempts at one submission: a slot that fails is replaced, and a second slot failing in the same
+/// way is news about the machine, not about the slot.
+pub const ATTEMPTS_MAX: u32 = 2;
+
+/// How long reading a request's head may take.
+pub const HEADER_READ_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long reading a request's body may take.
+pub const BODY_READ_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a stopping service finishes what it admitted.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long the pool may take to close before the process ends regardless.
+pub const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
+/// The longest `Retry-After` that a full queue answers.
+pub const RETRY_AFTER_SECONDS_MAX: u64 = 120;
+/// How long asking a toolchain for its version may take.
+pub const VERSION_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Bytes of a configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a file that the command line reads.
+pub const COMMAND_FILE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of one line of a batch file.
+pub const BATCH_LINE_BYTES_MAX: usize = BODY_BYTES_MAX;
+
+/// Size of a slot's writable layer: all that one program may keep in files.
+pub const SLOT_DISK: Bytes = Bytes::mib(512);
+
+/// The largest limits that a submission may ask for, where the configuration does not say otherwise.
+pub const PROGRAM_LIMITS_MAX: Limits = Limits {
+    cpu_time: Duration::from_secs(300),
+    wall_time: Duration::from_secs(900),
+    memory: Bytes::mib(4096),
+    pids: 512,
+    output: Bytes::mib(64),
+    disk: SLOT_DISK,
+    open_files: 1024,
+    stack: sandbox::limits::LIMITS_MAX.stack,
+};
+
+/// What a compiler may use, where its language does not say otherwise.
+pub const COMPILE_LIMITS: Limits = Limits {
+    cpu_time: Duration::from_secs(30),
+    wall_time: Duration::from_secs(60),
+    memory: Bytes::mib(1024),
+    pids: 128,
+    output: Bytes::mib(4),
+    disk: SLOT_DISK,
+    open_files: 512,
+    stack: Bytes::mib(64),
+};
+
+const _: () = {
+    assert!(STREAM_HEAD_BYTES <= SUBMISSION_HEAD_BYTES);
+    assert!(BODY_BYTES_MAX <= BODIES_BYTES_MAX);
+    assert!(BATCH_SUBMISSIONS_MAX <= QUEUE_SUBMISSIONS_MAX);
+    assert!(SOURCE_BYTES_MAX * 2 < sandbox::limits::FILES_BYTES_MAX);
+    assert!(PROGRAM_LIMITS_MAX.memory.0 <= sandbox::limits::LIMITS_MAX.memory.0);
+    assert!(ATTEMPTS_MAX >= 1);
+};

@@ -1,0 +1,98 @@
+//! The seam to the sandbox: a place to run programs. The one thing that tests may fake.
+
+use futures_util::future::BoxFuture;
+use sandbox::spec::InputFile;
+use sandbox::{Error, Lease, Outcome, PoolStatus, RunSpec, SlotPool};
+
+/// A fixed number of slots.
+pub trait Slots: Send + Sync + std::fmt::Debug {
+    /// Waits for a free slot; first come, first served.
+    fn lease(&self) -> BoxFuture<'_, Result<Box<dyn SlotLease>, Error>>;
+    /// What the slots are doing.
+    fn status(&self) -> PoolStatus;
+}
+
+/// The right to use one slot until dropped.
+pub trait SlotLease: Send {
+    /// Puts files where programs can read and not write them, for all runs of the lease.
+    fn install<'a>(&'a mut self, files: &'a [InputFile]) -> BoxFuture<'a, Result<(), Error>>;
+    /// Runs one program to its end; dropping the future kills it.
+    fn run<'a>(&'a mut self, spec: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>>;
+}
+
+impl Slots for SlotPool {
+    fn lease(&self) -> BoxFuture<'_, Result<Box<dyn SlotLease>, Error>> {
+        Box::pin(async { Ok(Box::new(Self::lease(self).await?) as Box<dyn SlotLease>) })
+    }
+
+    fn status(&self) -> PoolStatus {
+        Self::status(self)
+    }
+}
+
+impl SlotLease for Lease {
+    fn install<'a>(&'a mut self, files: &'a [InputFile]) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(Self::install(self, files))
+    }
+
+    fn run<'a>(&'a mut self, spec: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>> {
+        Box::pin(Self::run(self, spec))
+    }
+}
+
+/// Slots that answer from a script, for tests of what happens around them.
+#[cfg(test)]
+pub(crate) mod scripted {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    use super::{BoxFuture, Error, InputFile, Outcome, PoolStatus, RunSpec, SlotLease, Slots};
+
+    type Script = Arc<Mutex<VecDeque<Result<Outcome, Error>>>>;
+
+    /// Each run takes the next answer; without one it waits for ever.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct ScriptedSlots {
+        script: Script,
+        pub(crate) leases: Arc<Mutex<usize>>,
+    }
+
+    impl ScriptedSlots {
+        pub(crate) fn new(script: impl IntoIterator<Item = Result<Outcome, Error>>) -> Self {
+            Self {
+                script: Arc::new(Mutex::new(script.into_iter().collect())),
+                leases: Arc::default(),
+            }
+        }
+    }
+
+    impl Slots for ScriptedSlots {
+        fn lease(&self) -> BoxFuture<'_, Result<Box<dyn SlotLease>, Error>> {
+            *self.leases.lock().unwrap() += 1;
+            let lease = ScriptedLease(Arc::clone(&self.script));
+            Box::pin(async { Ok(Box::new(lease) as Box<dyn SlotLease>) })
+        }
+
+        fn status(&self) -> PoolStatus {
+            PoolStatus { slots: 2, leased: 0, building: 0, rebuilt: 0 }
+        }
+    }
+
+    struct ScriptedLease(Script);
+
+    impl SlotLease for ScriptedLease {
+        fn install<'a>(&'a mut self, _: &'a [InputFile]) -> BoxFuture<'a, Result<(), Error>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn run<'a>(&'a mut self, _: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>> {
+            let next = self.0.lock().unwrap().pop_front();
+            Box::pin(async {
+                match next {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            })
+        }
+    }
+}

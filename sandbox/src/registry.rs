@@ -1,0 +1,172 @@
+//! Which slot numbers of this machine are in use, by whom, and what a dead owner left.
+//!
+//! A slot's number decides its range of ids, so no two slots of the machine may share one, whichever
+//! process they belong to. A number is held by an exclusive lock (`flock(2)`) on a file that names
+//! the slot's control groups. The kernel drops the lock when the owner dies, however it dies; the
+//! next to come takes the lock, removes those groups and the number is free. What is locked is never
+//! touched, so nothing of a living owner is.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::Error;
+use crate::kernel::cgroup::{Parent, SlotGroups};
+use crate::kernel::credentials::IDS_PER_SLOT;
+use crate::limits::SLOTS_MAX;
+
+/// The first id given to slots: above what systemd and `subuid(5)` hand out, below 2^31.
+const ID_BASE: u32 = 2_000_000_000;
+/// Numbers on one machine, whatever the number of pools.
+const NUMBERS_MAX: u32 = 1024;
+
+const _: () = assert!(NUMBERS_MAX as usize >= SLOTS_MAX);
+const _: () = assert!(ID_BASE as u64 + NUMBERS_MAX as u64 * IDS_PER_SLOT as u64 <= 1 << 31);
+
+/// A number that is ours until dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) number: u32,
+    pub(crate) groups: Option<SlotGroups>,
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Claim {
+    /// The first of the slot's ids outside.
+    pub(crate) fn id_base(&self) -> u32 {
+        ID_BASE + self.number * IDS_PER_SLOT
+    }
+
+    /// Removes the slot's groups, where it has any.
+    pub(crate) fn remove_groups(&self) -> Result<(), Error> {
+        self.groups.as_ref().map_or(Ok(()), SlotGroups::destroy)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // While the lock is held, so that nobody can have claimed this file.
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a slot's lock file was left behind");
+        }
+    }
+}
+
+fn folder(state_dir: &Path) -> Result<PathBuf, Error> {
+    let folder = state_dir.join("slots");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(Error::io(format!("create {}", folder.display())))?;
+    Ok(folder)
+}
+
+/// Locks `path` if nobody else has; `Ok(None)` where somebody has.
+fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
+    loop {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        // Its last owner may have removed the file between our open and our lock.
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.ino() == lock.metadata()?.ino() => return Ok(Some(lock)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Removes the groups that a dead owner named in the file, and returns them.
+fn clean(lock: &mut Flock<File>) -> Result<Option<SlotGroups>, Error> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).map_err(Error::io("read a slot's lock file"))?;
+    // Cut short where the owner died while writing: then it had made no group yet.
+    match serde_json::from_str::<Option<SlotGroups>>(&text) {
+        Ok(Some(groups)) => groups.destroy().map(|()| Some(groups)),
+        Ok(None) | Err(_) => Ok(None),
+    }
+}
+
+/// Claims the lowest free number, and writes down the groups that it is about to have.
+pub(crate) fn claim(state_dir: &Path, parent: Option<&Parent>) -> Result<Claim, Error> {
+    let folder = folder(state_dir)?;
+    for number in 0..NUMBERS_MAX {
+        let path = folder.join(format!("{number}.lock"));
+        let locked = try_lock(&path).map_err(Error::io(format!("lock {}", path.display())))?;
+        let Some(mut lock) = locked else { continue };
+        clean(&mut lock)?;
+        let groups = parent.map(|parent| parent.groups(number));
+        let text = serde_json::to_string(&groups)
+            .map_err(|error| Error::io("write down a slot's groups")(error.into()))?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| lock.write_all(text.as_bytes()))
+            .map_err(Error::io(format!("write {}", path.display())))?;
+        return Ok(Claim { number, groups, path, _lock: lock });
+    }
+    Err(Error::Unfit {
+        reason: format!("all {NUMBERS_MAX} slot numbers of this machine are in use"),
+    })
+}
+
+/// Cleans up after owners that died. Returns how many numbers were freed.
+pub(crate) fn sweep(state_dir: &Path) -> Result<usize, Error> {
+    let folder = folder(state_dir)?;
+    let (mut freed, mut cleaned) = (0, Vec::new());
+    let entries = fs::read_dir(&folder).map_err(Error::io(format!("list {}", folder.display())))?;
+    for entry in entries {
+        let path = entry.map_err(Error::io(format!("list {}", folder.display())))?.path();
+        if path.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        let locked = try_lock(&path).map_err(Error::io(format!("lock {}", path.display())))?;
+        let Some(mut lock) = locked else { continue };
+        cleaned.extend(clean(&mut lock)?);
+        fs::remove_file(&path).map_err(Error::io(format!("remove {}", path.display())))?;
+        freed += 1;
+    }
+    // After the last of a dead owner's slots, whose groups use what their parent hands down.
+    for groups in cleaned {
+        if let Err(error) = groups.restore_parent() {
+            tracing::warn!(%error, "processes of a dead owner's group were left in a child of it");
+        }
+    }
+    Ok(freed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locked_number_is_left_alone_and_a_dead_one_is_swept() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = folder(state.path()).unwrap();
+        let living = folder.join("0.lock");
+        let held = try_lock(&living).unwrap().unwrap();
+        fs::write(folder.join("1.lock"), "{").unwrap();
+        assert_eq!(sweep(state.path()).unwrap(), 1);
+        assert!(living.exists());
+        assert!(!folder.join("1.lock").exists());
+        assert!(try_lock(&living).unwrap().is_none());
+        drop(held);
+        assert_eq!(sweep(state.path()).unwrap(), 1);
+        assert!(!living.exists());
+    }
+}

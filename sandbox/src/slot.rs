@@ -1,0 +1,429 @@
+//! A slot as the supervisor sees it: a socket to its resident, a pidfd, groups, a number.
+//!
+//! A slot that failed or was left in the middle of a request is *doubtful*: it is never used again,
+//! only destroyed.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes as Buffer;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use tokio::io::unix::AsyncFd;
+
+use crate::child::SetupStep;
+use crate::control::{
+    self, BuildRequest, CollectedHeader, Ended, FileHeader, Message, Payload, Reply, Request,
+    RunRequest,
+};
+use crate::error::Error;
+use crate::image::Image;
+use crate::kernel::cgroup::{Parent, SlotGroups};
+use crate::kernel::{descriptors, mount, process};
+use crate::limits::{Limits, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
+use crate::outcome::{Captured, Collected, Outcome};
+use crate::privilege::Privilege;
+use crate::registry::{self, Claim};
+use crate::spec::{FileMode, InputFile, RunSpec};
+use crate::warm::Warmup;
+
+/// The name under which this program is started to become a slot.
+pub(crate) const RESIDENT_NAME: &str = "assay-slot";
+
+/// What a slot is built from.
+#[derive(Clone, Debug)]
+pub(crate) struct Blueprint<'a> {
+    pub(crate) image: &'a Image,
+    pub(crate) privilege: Privilege,
+    pub(crate) parent: Option<&'a Parent>,
+    pub(crate) state_dir: &'a Path,
+    pub(crate) warm: &'a [Warmup],
+    pub(crate) cpu: Option<usize>,
+}
+
+/// See the module's documentation.
+pub(crate) struct Slot {
+    socket: AsyncSocket,
+    resident: OwnedFd,
+    /// A hold on the writable layer's options.
+    writable: OwnedFd,
+    /// Size of the writable layer now, and how much of it the lease's own files take.
+    disk_bytes: u64,
+    installed_bytes: u64,
+    claim: Claim,
+    pub(crate) cpu: Option<usize>,
+    /// A request was sent and its reply not yet received, or something failed.
+    doubtful: bool,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("number", &self.claim.number)
+            .field("doubtful", &self.doubtful)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The socket, registered with the runtime only while it is leased: slots are built and destroyed on
+/// threads that belong to no runtime.
+#[derive(Debug)]
+enum AsyncSocket {
+    Idle(OwnedFd),
+    Registered(AsyncFd<OwnedFd>),
+    /// Only between two of the others.
+    Moving,
+}
+
+impl AsRawFd for AsyncSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Idle(socket) => socket.as_raw_fd(),
+            Self::Registered(socket) => socket.as_raw_fd(),
+            Self::Moving => -1,
+        }
+    }
+}
+
+impl Slot {
+    /// Builds a slot. Blocks for some milliseconds.
+    pub(crate) fn build(blueprint: &Blueprint<'_>) -> Result<Self, Error> {
+        let claim = registry::claim(blueprint.state_dir, blueprint.parent)?;
+        // Removed again by the drop of `Unfinished` unless the slot comes to stand.
+        claim.groups.as_ref().map_or(Ok(()), SlotGroups::create)?;
+        match start_resident(blueprint, &claim) {
+            Ok(Started { socket, resident, writable }) => Ok(Self {
+                socket: AsyncSocket::Idle(socket),
+                resident,
+                writable,
+                disk_bytes: Limits::default().disk.0,
+                installed_bytes: 0,
+                claim,
+                cpu: blueprint.cpu,
+                doubtful: false,
+            }),
+            Err(error) => {
+                claim.remove_groups()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the slot must be destroyed.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    /// Registers the socket with the caller's runtime.
+    pub(crate) fn register(&mut self) -> Result<(), Error> {
+        self.socket = match std::mem::replace(&mut self.socket, AsyncSocket::Moving) {
+            AsyncSocket::Idle(socket) => {
+                #[expect(deprecated, reason = "safe here: an OwnedFd keeps its descriptor open")]
+                let registered = AsyncFd::new(socket);
+                AsyncSocket::Registered(
+                    registered.map_err(Error::io("register a slot with the runtime"))?,
+                )
+            }
+            other @ (AsyncSocket::Registered(_) | AsyncSocket::Moving) => other,
+        };
+        Ok(())
+    }
+
+    /// Takes the socket back from the runtime and forgets what the lease installed. The resident does
+    /// that while nobody waits.
+    pub(crate) fn end_lease(&mut self) {
+        self.socket = match std::mem::replace(&mut self.socket, AsyncSocket::Moving) {
+            AsyncSocket::Registered(socket) => AsyncSocket::Idle(socket.into_inner()),
+            other @ (AsyncSocket::Idle(_) | AsyncSocket::Moving) => other,
+        };
+        self.installed_bytes = 0;
+        if !self.doubtful && control::send(&self.socket, &Request::EndLease, &[], None).is_err() {
+            self.doubtful = true;
+        }
+    }
+
+    /// Puts files below `/box`.
+    pub(crate) async fn install(&mut self, files: &[InputFile]) -> Result<(), Error> {
+        let request = Request::Install { files: headers(files) };
+        self.installed_bytes += files.iter().map(bytes_on_disk).sum::<u64>();
+        self.fit_disk(self.disk_bytes)?;
+        let contents: Vec<&[u8]> = files.iter().map(|file| &*file.content).collect();
+        let message = self.exchange(&request, &contents, None, Duration::ZERO).await?;
+        match message.header {
+            Reply::Installed => Ok(()),
+            other @ (Reply::Ready
+            | Reply::Ended(_)
+            | Reply::NotLaunched { .. }
+            | Reply::Failed { .. }) => Err(self.unexpected("install", &other)),
+        }
+    }
+
+    /// Makes the writable layer hold `bytes` beside the lease's own files.
+    fn fit_disk(&mut self, bytes: u64) -> Result<(), Error> {
+        let bytes = bytes + self.installed_bytes;
+        if bytes != self.disk_bytes {
+            mount::resize_memory(&self.writable, bytes).map_err(|error| {
+                self.doubtful = true;
+                self.fault("resize the writable layer", error.to_string())
+            })?;
+            self.disk_bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// Runs a program to its end.
+    pub(crate) async fn run(&mut self, spec: &RunSpec) -> Result<Outcome, Error> {
+        self.fit_disk(spec.limits.disk.0 + FOLDER_BYTES)?;
+        let stdin = stdin_file(&spec.stdin).map_err(Error::io("prepare standard input"))?;
+        let request = Request::Run(RunRequest {
+            argv: spec.argv.iter().map(|item| item.as_bytes().to_vec()).collect(),
+            env: spec.env.iter().map(|item| item.as_bytes().to_vec()).collect(),
+            files: headers(&spec.files),
+            collect: spec
+                .collect
+                .iter()
+                .map(|file| (file.path.as_str().to_owned(), file.bytes_max))
+                .collect(),
+            limits: spec.limits,
+            has_stdin: stdin.is_some(),
+        });
+        let contents: Vec<&[u8]> = spec.files.iter().map(|file| &*file.content).collect();
+        let message =
+            self.exchange(&request, &contents, stdin.as_ref(), spec.limits.wall_time).await?;
+        match message.header {
+            Reply::Ended(ended) => outcome(spec, ended, message.payload).map_err(|error| {
+                self.doubtful = true;
+                self.fault("run", error.to_string())
+            }),
+            Reply::NotLaunched { step, errno } => Err(Error::Launch {
+                program: spec.argv[0].to_string_lossy().into_owned(),
+                step: SetupStep::name(step),
+                source: io::Error::from_raw_os_error(errno),
+            }),
+            other @ (Reply::Ready | Reply::Installed | Reply::Failed { .. }) => {
+                Err(self.unexpected("run", &other))
+            }
+        }
+    }
+
+    /// Sends a request and waits for its reply. A caller that stops waiting leaves the slot doubtful.
+    async fn exchange(
+        &mut self,
+        request: &Request,
+        contents: &[&[u8]],
+        stdin: Option<&OwnedFd>,
+        patience: Duration,
+    ) -> Result<Message<Reply>, Error> {
+        self.doubtful = true;
+        control::send(&self.socket, request, contents, stdin)
+            .map_err(|error| self.fault("send a request", error.to_string()))?;
+        let reply = tokio::time::timeout(patience + RESIDENT_GRACE, self.receive());
+        let reply = match reply.await {
+            Ok(reply) => reply.map_err(|error| self.fault("receive a reply", error.to_string())),
+            Err(_) => {
+                Err(self.fault("wait for a reply", "the resident does not answer".to_owned()))
+            }
+        }?;
+        match reply {
+            Some(message) => {
+                self.doubtful = matches!(message.header, Reply::Failed { .. });
+                Ok(message)
+            }
+            None => Err(self.fault("wait for a reply", "the resident has ended".to_owned())),
+        }
+    }
+
+    async fn receive(&self) -> io::Result<Option<Message<Reply>>> {
+        let AsyncSocket::Registered(socket) = &self.socket else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        loop {
+            let mut ready = socket.readable().await?;
+            match control::receive(socket, MsgFlags::MSG_DONTWAIT) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                result => return result,
+            }
+        }
+    }
+
+    fn fault(&self, step: &'static str, reason: String) -> Error {
+        Error::Slot { slot: self.claim.number, step, reason }
+    }
+
+    fn unexpected(&mut self, step: &'static str, reply: &Reply) -> Error {
+        self.doubtful = true;
+        let reason = match reply {
+            Reply::Failed { step, reason } => format!("{step}: {reason}"),
+            Reply::Ready | Reply::Installed | Reply::Ended(_) | Reply::NotLaunched { .. } => {
+                "the resident gave an answer to another question".to_owned()
+            }
+        };
+        self.fault(step, reason)
+    }
+
+    /// Ends everything in the slot and removes what it has on the machine. Blocks until the kernel
+    /// has let go of it.
+    pub(crate) fn destroy(self) -> Result<(), Error> {
+        end_process(&self.resident).map_err(Error::io("end a resident"))?;
+        self.claim.remove_groups()
+    }
+}
+
+/// Kills a child of ours by its pidfd and waits until it is gone. As PID 1 it takes its whole pid
+/// namespace with it (`pid_namespaces(7)`).
+fn end_process(pidfd: &OwnedFd) -> io::Result<()> {
+    process::kill_by_descriptor(pidfd.as_fd())?;
+    match waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED) {
+        Ok(_) | Err(nix::errno::Errno::ECHILD) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What the folders of an empty writable layer take.
+const FOLDER_BYTES: u64 = 64 << 10;
+
+/// Memory pages that a file takes.
+fn bytes_on_disk(file: &InputFile) -> u64 {
+    const PAGE: u64 = 4096;
+    (file.content.len() as u64).next_multiple_of(PAGE) + PAGE
+}
+
+fn headers(files: &[InputFile]) -> Vec<FileHeader> {
+    files
+        .iter()
+        .map(|file| FileHeader {
+            path: file.path.as_str().to_owned(),
+            bytes: file.content.len() as u64,
+            executable: file.mode == FileMode::Executable,
+        })
+        .collect()
+}
+
+/// Standard input as a sealed file opened for reading only; `None` where it is empty.
+///
+/// A file and not a pipe: nobody has to feed it, so a program that does not read cannot block us,
+/// and a busy machine cannot make it wait.
+fn stdin_file(content: &Buffer) -> io::Result<Option<OwnedFd>> {
+    if content.is_empty() {
+        return Ok(None);
+    }
+    let file = descriptors::sealed_memory_file(&[content])?;
+    descriptors::reopen_read_only(&file).map(Some)
+}
+
+/// Puts a reply together, and believes none of its lengths before they are checked.
+fn outcome(spec: &RunSpec, ended: Ended, mut payload: Payload) -> io::Result<Outcome> {
+    let too_long = || io::Error::new(io::ErrorKind::InvalidData, "a reply beyond its limits");
+    let mut captured = |(bytes, truncated): (u64, bool)| {
+        if bytes > spec.limits.output.0 {
+            return Err(too_long());
+        }
+        Ok(Captured { bytes: payload.take(bytes)?.into(), truncated })
+    };
+    let (stdout, stderr) = (captured(ended.stdout)?, captured(ended.stderr)?);
+    if ended.files.len() != spec.collect.len() {
+        return Err(too_long());
+    }
+    let mut files = Vec::with_capacity(ended.files.len());
+    for (header, wanted) in ended.files.iter().zip(&spec.collect) {
+        files.push(match header {
+            CollectedHeader::File { bytes } if *bytes <= wanted.bytes_max => {
+                Collected::File(payload.take(*bytes)?.into())
+            }
+            CollectedHeader::File { .. } => return Err(too_long()),
+            CollectedHeader::Missing => Collected::Missing,
+            CollectedHeader::TooLarge => Collected::TooLarge,
+        });
+    }
+    Ok(Outcome { termination: ended.termination, usage: ended.usage, stdout, stderr, files })
+}
+
+/// A resident that serves.
+struct Started {
+    socket: OwnedFd,
+    resident: OwnedFd,
+    writable: OwnedFd,
+}
+
+/// Starts this program as a builder and waits until its resident serves.
+fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<Started, Error> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+        .map_err(|errno| Error::io("make a socket pair")(errno.into()))?;
+    let mut builder = Command::new("/proc/self/exe")
+        .arg0(RESIDENT_NAME)
+        .env_clear()
+        .current_dir("/")
+        .stdin(theirs)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(Error::io("start a builder"))?;
+    let request = BuildRequest {
+        slot: claim.number,
+        privilege: blueprint.privilege,
+        id_base: claim.id_base(),
+        groups: claim.groups.clone(),
+        entries: blueprint.image.entries.clone(),
+        disk_bytes: Limits::default().disk.0,
+        warm: blueprint.warm.to_vec(),
+        cpu: blueprint.cpu,
+    };
+    let handed_over = control::send(&ours, &request, &[], None)
+        .map_err(Error::io("send a build request"))
+        .and_then(|()| await_resident(&ours, claim.number));
+    end_builder(&mut builder, handed_over.is_ok())?;
+    let (resident, writable) = handed_over?;
+    Ok(Started { socket: ours, resident, writable })
+}
+
+fn end_builder(builder: &mut Child, done: bool) -> Result<(), Error> {
+    if !done {
+        builder.kill().map_err(Error::io("end a builder"))?;
+    }
+    builder.wait().map(drop).map_err(Error::io("wait for a builder"))
+}
+
+/// Waits for both messages of a successful build, in either order: the resident's pidfd from the
+/// builder, and `Ready` from the resident.
+fn await_resident(socket: &OwnedFd, slot: u32) -> Result<(OwnedFd, OwnedFd), Error> {
+    let deadline = Instant::now() + SLOT_BUILD_TIME_MAX;
+    let failed = |step: &str, source| Error::Build { slot, step: step.to_owned(), source };
+    let (mut resident, mut ready) = (None, false);
+    let result = loop {
+        if ready && let Some(resident) = resident.take() {
+            return Ok(resident);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut polled, timeout) {
+            Ok(0) => break failed("wait for the resident", io::ErrorKind::TimedOut.into()),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => break failed("wait for the resident", errno.into()),
+        }
+        match control::receive_build_reply(socket) {
+            Ok(control::BuildReply::Resident { pidfd, writable }) => {
+                resident = Some((pidfd, writable));
+            }
+            Ok(control::BuildReply::Reply(Reply::Ready)) => ready = true,
+            Ok(control::BuildReply::Reply(Reply::Failed { step, reason })) => {
+                break failed(&step, io::Error::other(reason));
+            }
+            Ok(control::BuildReply::Reply(_)) => {
+                break failed("wait for the resident", io::ErrorKind::InvalidData.into());
+            }
+            Err(error) => break failed("wait for the resident", error),
+        }
+    };
+    if let Some((resident, _)) = resident {
+        end_process(&resident).map_err(Error::io("end a resident"))?;
+    }
+    Err(result)
+}

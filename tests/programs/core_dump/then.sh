@@ -1,0 +1,1 @@
+ls /w | grep -c "^core"

@@ -1,0 +1,7 @@
+import os
+import signal
+
+if os.fork() == 0:
+    os.setsid()
+    signal.pause()
+print("parent is done")

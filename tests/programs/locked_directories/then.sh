@@ -1,0 +1,2 @@
+ls -A /tmp | wc -l
+[ -e /w/a ] && echo left || echo gone

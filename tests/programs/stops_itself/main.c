@@ -1,0 +1,10 @@
+#include <signal.h>
+#include <unistd.h>
+
+int main(void) {
+    kill(getpid(), SIGSTOP);
+    for (;;) {
+        raise(SIGSTOP);
+        pause();
+    }
+}

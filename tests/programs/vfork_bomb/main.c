@@ -1,0 +1,10 @@
+#include <unistd.h>
+
+int main(void) {
+    for (;;) {
+        if (vfork() < 0) {
+            for (;;) {
+            }
+        }
+    }
+}
