@@ -4,10 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-const FILES: [&str; 2] = [
-    include_str!("../tests/tricky_pairs.jsonl"),
-    include_str!("../tests/pairs.jsonl"),
-];
+const FILES: [&str; 2] =
+    [include_str!("../tests/tricky_pairs.jsonl"), include_str!("../tests/pairs.jsonl")];
 
 fn main() {
     let policy = math::Policy::default();
@@ -37,12 +35,7 @@ fn main() {
         .rev()
         .take(5)
         .map(|(time, index)| {
-            format!(
-                "{:.0}us {} | {}",
-                micros(*time),
-                pairs[*index].0,
-                pairs[*index].1
-            )
+            format!("{:.0}us {} | {}", micros(*time), pairs[*index].0, pairs[*index].1)
         })
         .collect();
     let line = serde_json::json!({
@@ -72,10 +65,8 @@ fn mixed_pairs() -> Vec<(String, String)> {
         pairs.push((field("gold"), field("pred")));
     }
     let reversed: Vec<_> = pairs.iter().map(|(a, b)| (b.clone(), a.clone())).collect();
-    let strangers: Vec<_> = pairs
-        .windows(2)
-        .map(|two| (two[0].0.clone(), two[1].1.clone()))
-        .collect();
+    let strangers: Vec<_> =
+        pairs.windows(2).map(|two| (two[0].0.clone(), two[1].1.clone())).collect();
     pairs.extend(reversed);
     pairs.extend(strangers);
     pairs

@@ -16,9 +16,7 @@ fn main() {
         let start = std::time::Instant::now();
         let decision = math::compare(&field("gold"), &field("pred"), &policy);
         let micros = start.elapsed().as_micros();
-        *counts
-            .entry((expected, decision.verdict.as_str()))
-            .or_default() += 1;
+        *counts.entry((expected, decision.verdict.as_str())).or_default() += 1;
         let right = expected == (decision.verdict == math::Verdict::Equal);
         let decided = decision.verdict != math::Verdict::Undecided;
         if !right || !decided || verbose {

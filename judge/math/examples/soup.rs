@@ -136,9 +136,7 @@ fn pick(state: &mut u64, count: usize) -> usize {
 
 fn soup(state: &mut u64) -> String {
     let length = 1 + pick(state, 14);
-    (0..length)
-        .map(|_| PIECES[pick(state, PIECES.len())])
-        .collect()
+    (0..length).map(|_| PIECES[pick(state, PIECES.len())]).collect()
 }
 
 fn mutated(state: &mut u64, seeds: &[String]) -> String {
@@ -175,10 +173,7 @@ struct Findings {
 }
 
 fn seeds() -> Vec<String> {
-    let files = [
-        include_str!("../tests/tricky_pairs.jsonl"),
-        include_str!("../tests/pairs.jsonl"),
-    ];
+    let files = [include_str!("../tests/tricky_pairs.jsonl"), include_str!("../tests/pairs.jsonl")];
     let mut seeds = Vec::new();
     for line in files.iter().flat_map(|file| file.lines()) {
         let pair: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
@@ -215,21 +210,14 @@ fn examine(left: &str, right: &str, findings: &mut Findings) {
         if back.verdict == math::Verdict::Different {
             findings.one_sided += 1;
             if findings.one_sided <= 20 {
-                println!(
-                    "one-sided: {left:?} | {right:?}: {}, {}",
-                    decision.reason, back.reason
-                );
+                println!("one-sided: {left:?} | {right:?}: {}, {}", decision.reason, back.reason);
             }
         }
     }
 }
 
 fn main() {
-    let argument = |index| {
-        std::env::args()
-            .nth(index)
-            .and_then(|text| text.parse::<u64>().ok())
-    };
+    let argument = |index| std::env::args().nth(index).and_then(|text| text.parse::<u64>().ok());
     let rounds = argument(1).unwrap_or(100_000);
     let mut state = argument(2).unwrap_or(0x5eed_1234).max(1);
     let seeds = seeds();
@@ -241,11 +229,7 @@ fn main() {
         } else {
             (mutated(&mut state, &seeds), mutated(&mut state, &seeds))
         };
-        let right = if round % 5 == 0 {
-            left.clone() + " " + &right
-        } else {
-            right
-        };
+        let right = if round % 5 == 0 { left.clone() + " " + &right } else { right };
         examine(&left, &right, &mut findings);
     }
     println!(

@@ -20,13 +20,9 @@ pub(crate) fn date(text: &str) -> Option<[i64; 3]> {
     if let Some(date) = iso(text.trim()) {
         return Some(date);
     }
-    let cleaned = text
-        .replace("\\text", " ")
-        .replace(['{', '}', ',', '.', '\\'], " ");
-    let words: Vec<&str> = cleaned
-        .split_whitespace()
-        .filter(|word| !matches!(*word, "of" | "the"))
-        .collect();
+    let cleaned = text.replace("\\text", " ").replace(['{', '}', ',', '.', '\\'], " ");
+    let words: Vec<&str> =
+        cleaned.split_whitespace().filter(|word| !matches!(*word, "of" | "the")).collect();
     let [first, second, rest @ ..] = &words[..] else {
         return None;
     };
@@ -69,13 +65,8 @@ fn month(word: &str) -> Option<i64> {
 fn ordinal(word: &str) -> Option<i64> {
     let digits = word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let suffix = &word[digits.len()..];
-    let fits = matches!(
-        suffix.to_lowercase().as_str(),
-        "" | "st" | "nd" | "rd" | "th"
-    );
-    (fits && digits.len() <= 2)
-        .then(|| digits.parse().ok())
-        .flatten()
+    let fits = matches!(suffix.to_lowercase().as_str(), "" | "st" | "nd" | "rd" | "th");
+    (fits && digits.len() <= 2).then(|| digits.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -32,9 +32,8 @@ pub(crate) fn choice(repaired: &str) -> Option<Choice> {
     let hedged = rest
         .split(|next: char| !next.is_alphanumeric())
         .any(|word| matches!(word, "or" | "not" | "wrong" | "incorrect" | "and" | "is"));
-    let other_choice = rest
-        .match_indices('(')
-        .any(|(at, _)| leading_letters(&rest[at..]).is_some());
+    let other_choice =
+        rest.match_indices('(').any(|(at, _)| leading_letters(&rest[at..]).is_some());
     if hedged || other_choice {
         return None;
     }
@@ -70,9 +69,7 @@ fn leading_letters(text: &str) -> Option<(Vec<char>, &str)> {
     if let Some(inner) = bracketed {
         let letter = inner.chars().next()?;
         let after = inner[letter.len_utf8()..].strip_prefix([')', ']'])?;
-        return letter
-            .is_ascii_alphabetic()
-            .then_some((vec![letter], after));
+        return letter.is_ascii_alphabetic().then_some((vec![letter], after));
     }
     let mut letters = Vec::new();
     while let Some(letter) = rest.chars().next().filter(char::is_ascii_alphabetic) {
@@ -81,9 +78,7 @@ fn leading_letters(text: &str) -> Option<(Vec<char>, &str)> {
         let next = rest.trim_start_matches([',', ' ']);
         let lone = |text: &str| {
             let mut characters = text.chars();
-            let first = characters
-                .next()
-                .is_some_and(|letter| letter.is_ascii_uppercase());
+            let first = characters.next().is_some_and(|letter| letter.is_ascii_uppercase());
             first
                 && !characters
                     .next()
@@ -116,16 +111,9 @@ mod tests {
 
     #[test]
     fn letters_with_and_without_dress() {
-        for text in [
-            "C",
-            "(C)",
-            "\\text{(C)}",
-            "C.",
-            "C. x = 42",
-            "\\textbf{(C)}\\ 12",
-            "c",
-            "Option C",
-        ] {
+        for text in
+            ["C", "(C)", "\\text{(C)}", "C.", "C. x = 42", "\\textbf{(C)}\\ 12", "c", "Option C"]
+        {
             assert_eq!(letters(text).as_deref(), Some("C"), "{text}");
         }
         assert_eq!(letters("A, C").as_deref(), Some("AC"));

@@ -24,11 +24,7 @@ struct Judged {
 
 impl Judged {
     fn plain(finding: Finding, reference: &str, answer: &str) -> Self {
-        Self {
-            finding,
-            reference: shown(reference),
-            answer: shown(answer),
-        }
+        Self { finding, reference: shown(reference), answer: shown(answer) }
     }
 }
 
@@ -49,22 +45,13 @@ pub fn compare(reference: &str, answer: &str, policy: &Policy) -> Decision {
     } else {
         let left = repair(reference);
         let right = repair(answer);
-        judge(
-            words::without_lead(&left),
-            words::without_lead(&right),
-            policy,
-            &mut bench,
-        )
+        judge(words::without_lead(&left), words::without_lead(&right), policy, &mut bench)
     };
     let rule = rule_text(judged.finding);
     Decision {
         verdict: judged.finding.verdict,
         reason: judged.finding.reason,
-        explanation: Explanation {
-            reference: judged.reference,
-            answer: judged.answer,
-            rule,
-        },
+        explanation: Explanation { reference: judged.reference, answer: judged.answer, rule },
         fuel_spent: bench.fuel.spent(),
     }
 }
@@ -98,10 +85,7 @@ pub fn compare_any<'a>(
 
 /// The same for both orders of the texts, so that a comparison has no direction of luck.
 fn seed(left: &str, right: &str) -> u64 {
-    let hash = |text: &str| {
-        text.bytes()
-            .fold(0x5eed, |state, byte| mix(state ^ u64::from(byte)))
-    };
+    let hash = |text: &str| text.bytes().fold(0x5eed, |state, byte| mix(state ^ u64::from(byte)));
     hash(left).wrapping_add(hash(right))
 }
 
@@ -128,10 +112,7 @@ fn judge(left: &str, right: &str, policy: &Policy, bench: &mut Workbench) -> Jud
 /// Nothing but punctuation: no letter, digit or symbol of mathematics.
 fn is_blank(text: &str) -> bool {
     const SYMBOLS: [&str; 4] = ["\\emptyset", "\\varnothing", "\\infty", "\\{\\}"];
-    let tight: String = text
-        .chars()
-        .filter(|character| !character.is_whitespace())
-        .collect();
+    let tight: String = text.chars().filter(|character| !character.is_whitespace()).collect();
     !text.chars().any(char::is_alphanumeric) && !SYMBOLS.contains(&tight.as_str())
 }
 
@@ -146,10 +127,7 @@ fn special_forms(left: &str, right: &str, policy: &Policy) -> Option<Finding> {
     if let (Some(reference), Some(answer)) = (calendar::date(left), calendar::date(right)) {
         let same_day = reference[1..] == answer[1..];
         let same_year = reference[0] == answer[0] || reference[0] == 0 || answer[0] == 0;
-        return Some(Finding::when(
-            Holds::from_bool(same_day && same_year),
-            Reason::Calendar,
-        ));
+        return Some(Finding::when(Holds::from_bool(same_day && same_year), Reason::Calendar));
     }
     if policy.choice_letters.is_on()
         && let (Some(reference), Some(answer)) = (choice::choice(left), choice::choice(right))
@@ -185,20 +163,14 @@ fn mathematics(
     let mut tried = 0;
     for logarithm in logarithms {
         for comma in &reference_commas {
-            let reading = Reading {
-                comma: *comma,
-                logarithm: *logarithm,
-            };
+            let reading = Reading { comma: *comma, logarithm: *logarithm };
             let reference = side(left, &left_tokens, reading, bench);
             for comma in &answer_commas {
                 tried += 1;
                 if tried > limits::READINGS_MAX {
                     break;
                 }
-                let reading = Reading {
-                    comma: *comma,
-                    logarithm: *logarithm,
-                };
+                let reading = Reading { comma: *comma, logarithm: *logarithm };
                 let answer = side(right, &right_tokens, reading, bench);
                 let judged = sides(&reference, &answer, (left, right), (policy, bench));
                 if judged.finding.is_equal() {
@@ -228,9 +200,7 @@ fn more_cautious(known: Option<Judged>, next: Judged) -> Judged {
 fn bare_logarithm(tokens: &[Token]) -> bool {
     tokens.iter().enumerate().any(|(index, token)| {
         let log = matches!(&token.kind, Kind::Command(name) if name == "log");
-        log && tokens
-            .get(index + 1)
-            .is_none_or(|next| next.kind != Kind::Mark('_'))
+        log && tokens.get(index + 1).is_none_or(|next| next.kind != Kind::Mark('_'))
     })
 }
 
@@ -293,11 +263,7 @@ fn sides(
     };
     let finding = comparison::compare(bench, policy, a, b)
         .unwrap_or(Finding::undecided(Reason::FuelExhausted));
-    Judged {
-        finding,
-        reference: described(a, bench),
-        answer: described(b, bench),
-    }
+    Judged { finding, reference: described(a, bench), answer: described(b, bench) }
 }
 
 /// One side at least has no value.

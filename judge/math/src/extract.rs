@@ -58,17 +58,12 @@ pub fn extract(completion: &str, extraction: Extraction) -> Option<Extracted> {
             .or_else(|| last_formula(text))
             .or_else(|| last_number(text)),
     };
-    found.map(|found| Extracted {
-        offset: found.offset + start,
-        ..found
-    })
+    found.map(|found| Extracted { offset: found.offset + start, ..found })
 }
 
 /// The part of the completion that counts, with its offset.
 fn visible(completion: &str) -> (usize, &str) {
-    let mut start = completion
-        .len()
-        .saturating_sub(limits::COMPLETION_BYTES_MAX);
+    let mut start = completion.len().saturating_sub(limits::COMPLETION_BYTES_MAX);
     while !completion.is_char_boundary(start) {
         start += 1;
     }
@@ -105,11 +100,7 @@ fn last_boxes(text: &str) -> Option<Extracted> {
         offset = *at;
     }
     parts.reverse();
-    Some(Extracted {
-        text: parts.join(", "),
-        rule: Rule::Box,
-        offset,
-    })
+    Some(Extracted { text: parts.join(", "), rule: Rule::Box, offset })
 }
 
 fn next_box(text: &str, from: usize) -> Option<(usize, usize)> {
@@ -158,9 +149,8 @@ fn is_connector(between: &str) -> bool {
         return false;
     }
     let mut rest = between.to_owned();
-    for word in [
-        "and", "or", "\\quad", "\\qquad", "\\text", "\\;", "\\,", "$", ",", "{", "}", ";",
-    ] {
+    for word in ["and", "or", "\\quad", "\\qquad", "\\text", "\\;", "\\,", "$", ",", "{", "}", ";"]
+    {
         rest = rest.replace(word, " ");
     }
     rest.trim().is_empty()
@@ -180,26 +170,15 @@ const PHRASES: [&str; 7] = [
 fn phrase(text: &str) -> Option<Extracted> {
     let lower = text.to_ascii_lowercase();
     let hashes = text.rfind("####").map(|at| (at, at + 4, Rule::Hashes));
-    let phrases = PHRASES.iter().filter_map(|phrase| {
-        lower
-            .rfind(phrase)
-            .map(|at| (at, at + phrase.len(), Rule::Phrase))
-    });
-    let (_, end, rule) = phrases
-        .chain(hashes)
-        .max_by_key(|found| (found.1, found.0))?;
+    let phrases = PHRASES
+        .iter()
+        .filter_map(|phrase| lower.rfind(phrase).map(|at| (at, at + phrase.len(), Rule::Phrase)));
+    let (_, end, rule) = phrases.chain(hashes).max_by_key(|found| (found.1, found.0))?;
     let after = &text[end..];
-    let skipped = after.len()
-        - after
-            .trim_start_matches([':', ' ', '*', '\n', '\t', '\r'])
-            .len();
+    let skipped = after.len() - after.trim_start_matches([':', ' ', '*', '\n', '\t', '\r']).len();
     let line = after[skipped..].lines().next().unwrap_or("");
     let answer = sentence(line).trim().trim_end_matches("**").trim();
-    (!answer.is_empty()).then(|| Extracted {
-        text: answer.to_owned(),
-        rule,
-        offset: end + skipped,
-    })
+    (!answer.is_empty()).then(|| Extracted { text: answer.to_owned(), rule, offset: end + skipped })
 }
 
 fn answer_line(text: &str) -> Option<Extracted> {
@@ -208,11 +187,7 @@ fn answer_line(text: &str) -> Option<Extracted> {
     let after = text[at + 6..].trim_start_matches([' ', '*']);
     let line = after.strip_prefix(':')?.lines().next().unwrap_or("").trim();
     let offset = text.len() - after.len() + 1;
-    (!line.is_empty()).then(|| Extracted {
-        text: line.to_owned(),
-        rule: Rule::Phrase,
-        offset,
-    })
+    (!line.is_empty()).then(|| Extracted { text: line.to_owned(), rule: Rule::Phrase, offset })
 }
 
 /// The line up to a period that ends a sentence.
@@ -237,11 +212,7 @@ fn last_formula(text: &str) -> Option<Extracted> {
         let content = text[from..end].trim();
         let later = best.as_ref().is_none_or(|known| from > known.offset);
         if !content.is_empty() && later {
-            best = Some(Extracted {
-                text: content.to_owned(),
-                rule: Rule::Formula,
-                offset: from,
-            });
+            best = Some(Extracted { text: content.to_owned(), rule: Rule::Formula, offset: from });
         }
     }
     best
@@ -250,19 +221,15 @@ fn last_formula(text: &str) -> Option<Extracted> {
 fn last_number(text: &str) -> Option<Extracted> {
     let end = text.rfind(|next: char| next.is_ascii_digit())? + 1;
     let keep = |next: char| next.is_ascii_digit() || matches!(next, '.' | ',' | '/');
-    let start = text[..end].rfind(|next| !keep(next)).map_or(0, |at| {
-        at + text[at..].chars().next().map_or(1, char::len_utf8)
-    });
+    let start = text[..end]
+        .rfind(|next| !keep(next))
+        .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
     let number = text[start..end].trim_start_matches([',', '.', '/']);
     let mut offset = end - number.len();
     if text[..offset].ends_with('-') {
         offset -= 1;
     }
-    Some(Extracted {
-        text: text[offset..end].to_owned(),
-        rule: Rule::Number,
-        offset,
-    })
+    Some(Extracted { text: text[offset..end].to_owned(), rule: Rule::Number, offset })
 }
 
 #[cfg(test)]
@@ -276,26 +243,14 @@ mod tests {
     #[test]
     fn last_complete_box_wins() {
         let text = "so \\boxed{1}. No: \\boxed{\\frac{1}{2}} and then \\boxed{3";
-        assert_eq!(
-            found(text, Extraction::Box).as_deref(),
-            Some("\\frac{1}{2}")
-        );
-        assert_eq!(
-            found("x = \\boxed 4.", Extraction::Box).as_deref(),
-            Some("4")
-        );
-        assert_eq!(
-            found("\\boxed{\\{1\\}}", Extraction::Box).as_deref(),
-            Some("\\{1\\}")
-        );
+        assert_eq!(found(text, Extraction::Box).as_deref(), Some("\\frac{1}{2}"));
+        assert_eq!(found("x = \\boxed 4.", Extraction::Box).as_deref(), Some("4"));
+        assert_eq!(found("\\boxed{\\{1\\}}", Extraction::Box).as_deref(), Some("\\{1\\}"));
     }
 
     #[test]
     fn boxes_are_joined_only_by_connectors() {
-        assert_eq!(
-            found("\\boxed{1} and \\boxed{2}", Extraction::Box).as_deref(),
-            Some("1, 2")
-        );
+        assert_eq!(found("\\boxed{1} and \\boxed{2}", Extraction::Box).as_deref(), Some("1, 2"));
         assert_eq!(
             found("\\boxed{1} is wrong, so \\boxed{2}", Extraction::Box).as_deref(),
             Some("2")
@@ -311,26 +266,11 @@ mod tests {
 
     #[test]
     fn phrases_hashes_and_numbers() {
-        assert_eq!(
-            found("Final Answer: **73**", Extraction::BoxOrPhrase).as_deref(),
-            Some("73")
-        );
-        assert_eq!(
-            found("so 6*12\n#### 72", Extraction::BoxOrPhrase).as_deref(),
-            Some("72")
-        );
+        assert_eq!(found("Final Answer: **73**", Extraction::BoxOrPhrase).as_deref(), Some("73"));
+        assert_eq!(found("so 6*12\n#### 72", Extraction::BoxOrPhrase).as_deref(), Some("72"));
         assert_eq!(found("we get -3,5 or so", Extraction::BoxOrPhrase), None);
-        assert_eq!(
-            found("it is -12.5 metres", Extraction::Lenient).as_deref(),
-            Some("-12.5")
-        );
-        assert_eq!(
-            found("thus $x=3$ holds", Extraction::Lenient).as_deref(),
-            Some("x=3")
-        );
-        assert_eq!(
-            found("Answer: 7\nbye", Extraction::AnswerLine).as_deref(),
-            Some("7")
-        );
+        assert_eq!(found("it is -12.5 metres", Extraction::Lenient).as_deref(), Some("-12.5"));
+        assert_eq!(found("thus $x=3$ holds", Extraction::Lenient).as_deref(), Some("x=3"));
+        assert_eq!(found("Answer: 7\nbye", Extraction::AnswerLine).as_deref(), Some("7"));
     }
 }

@@ -45,11 +45,7 @@ enum Witness {
 
 impl Workbench {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            pool: Pool::new(),
-            fuel: Fuel::new(),
-            seed,
-        }
+        Self { pool: Pool::new(), fuel: Fuel::new(), seed }
     }
 
     /// Whether `left` (the reference) and `right` are the same expression. Where the
@@ -117,11 +113,7 @@ impl Workbench {
                 continue;
             };
             if a != b {
-                return Ok(if traits.is_independent() {
-                    Holds::No
-                } else {
-                    Holds::Unknown
-                });
+                return Ok(if traits.is_independent() { Holds::No } else { Holds::Unknown });
             }
             agreed += 1;
             if agreed == MODULAR_POINTS {
@@ -173,9 +165,7 @@ impl Workbench {
         needed: i64,
     ) -> Result<Witness, Exhausted> {
         let margin = |needed: i64| {
-            let bits = usize::try_from(needed)
-                .unwrap_or(usize::MAX)
-                .saturating_add(48);
+            let bits = usize::try_from(needed).unwrap_or(usize::MAX).saturating_add(48);
             bits.clamp(limits::PRECISIONS[0], limits::PRECISION_MAX)
         };
         // Most differences show at once; agreement at a point wants its bits at once.
@@ -207,8 +197,7 @@ impl Workbench {
     ) -> Result<(Witness, i64), Exhausted> {
         let mut arithmetic = Arithmetic::new(precision);
         let (values, range) =
-            self.pool
-                .enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
+            self.pool.enclosures(&[left, right], sample, &mut arithmetic, &mut self.fuel)?;
         let needed = needed.max(range.saturating_add(limits::AGREEMENT_BITS));
         let [reference, answer] = &values[..] else {
             return Ok((Witness::Nothing, needed));
@@ -246,9 +235,7 @@ impl Workbench {
                 &mut self.fuel,
             )?;
             if let [Enclosure::Real(a), Enclosure::Real(b)] = &values[..] {
-                let sign = arithmetic
-                    .sub(a, b)
-                    .and_then(|difference| difference.sign());
+                let sign = arithmetic.sub(a, b).and_then(|difference| difference.sign());
                 if sign.is_some() {
                     return Ok(sign);
                 }
@@ -263,8 +250,7 @@ impl Workbench {
         let shifted = self.pool.sum(id, half)?;
         let mut arithmetic = Arithmetic::new(limits::PRECISIONS[0]);
         let (values, _) =
-            self.pool
-                .enclosures(&[shifted], &Sample::new(), &mut arithmetic, &mut self.fuel)?;
+            self.pool.enclosures(&[shifted], &Sample::new(), &mut arithmetic, &mut self.fuel)?;
         Ok(match values.first() {
             Some(Enclosure::Real(ball)) => arithmetic.floor(ball),
             _ => None,
@@ -294,11 +280,7 @@ fn compare(
                 Some(_) => *negative,
                 None => false,
             };
-            return if small || other_side {
-                Witness::Differ
-            } else {
-                Witness::Nothing
-            };
+            return if small || other_side { Witness::Differ } else { Witness::Nothing };
         }
         (Enclosure::Real(_), other) if other.is_surely_not_real() => return Witness::Differ,
         _ => {}
@@ -315,29 +297,15 @@ fn compare(
     if !re.lower().is_zero() || !im.lower().is_zero() {
         return Witness::Differ;
     }
-    let scale = [&a, &b, &c, &d]
-        .iter()
-        .fold(Magnitude::ZERO, |scale, part| {
-            let size = part.lower();
-            if size.compare(scale) == Ordering::Greater {
-                size
-            } else {
-                scale
-            }
-        });
+    let scale = [&a, &b, &c, &d].iter().fold(Magnitude::ZERO, |scale, part| {
+        let size = part.lower();
+        if size.compare(scale) == Ordering::Greater { size } else { scale }
+    });
     // Next to an exact zero the closeness is absolute; elsewhere it is relative.
     let zero = |re: &Ball, im: &Ball| re.is_exact_zero() && im.is_exact_zero();
-    let scale = if zero(&a, &b) || zero(&c, &d) {
-        Magnitude::ONE
-    } else {
-        scale
-    };
+    let scale = if zero(&a, &b) || zero(&c, &d) { Magnitude::ONE } else { scale };
     let agreed = re.certain_bits(scale).min(im.certain_bits(scale));
-    if agreed >= needed {
-        Witness::Agree
-    } else {
-        Witness::Nothing
-    }
+    if agreed >= needed { Witness::Agree } else { Witness::Nothing }
 }
 
 #[cfg(test)]
@@ -374,10 +342,7 @@ mod tests {
         let sum = bench.pool.sum(sine_square, cosine_square).unwrap();
         let difference = bench.pool.difference(sine_square, cosine_square).unwrap();
         assert_eq!(bench.same(one, sum).unwrap().verdict, Verdict::Equal);
-        assert_eq!(
-            bench.same(one, difference).unwrap().verdict,
-            Verdict::Different
-        );
+        assert_eq!(bench.same(one, difference).unwrap().verdict, Verdict::Different);
     }
 
     #[test]

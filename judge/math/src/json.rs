@@ -32,11 +32,7 @@ pub(crate) fn parse(text: &str) -> Option<Json> {
     if !container || text.len() > limits::INPUT_BYTES_MAX || !text.contains('"') {
         return None;
     }
-    let mut reader = Reader {
-        rest: text,
-        depth: 0,
-        values: 0,
-    };
+    let mut reader = Reader { rest: text, depth: 0, values: 0 };
     let value = reader.value()?;
     reader.rest.trim().is_empty().then_some(value)
 }
@@ -170,9 +166,7 @@ impl Reader<'_> {
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let joined = UBig::from_str_radix(&format!("{whole}{fraction}"), 10).ok()?;
         let scale = exponent.parse::<i64>().ok()? - i64::try_from(fraction.len()).ok()?;
-        let size = usize::try_from(scale.unsigned_abs())
-            .ok()
-            .filter(|size| *size <= 4096)?;
+        let size = usize::try_from(scale.unsigned_abs()).ok().filter(|size| *size <= 4096)?;
         let power = UBig::from(10u8).pow(size);
         let value = if scale >= 0 {
             RBig::from(IBig::from(joined * power))
@@ -189,24 +183,14 @@ mod tests {
 
     #[test]
     fn order_of_keys_and_spelling_of_numbers_do_not_matter() {
-        assert_eq!(
-            parse(r#"{"a": 1, "b": [2.50]}"#),
-            parse(r#"{"b":[25e-1],"a":1.0}"#)
-        );
+        assert_eq!(parse(r#"{"a": 1, "b": [2.50]}"#), parse(r#"{"b":[25e-1],"a":1.0}"#));
         assert_ne!(parse(r#"{"a": 1}"#), parse(r#"{"a": 2}"#));
         assert_ne!(parse(r#"["a","b"]"#), parse(r#"["b","a"]"#));
     }
 
     #[test]
     fn damaged_documents_are_no_json() {
-        for text in [
-            "{\"a\":}",
-            "[\"a\",]",
-            "{\"a\" 1}",
-            "[\"a",
-            "{1,2}",
-            "[0,1)",
-        ] {
+        for text in ["{\"a\":}", "[\"a\",]", "{\"a\" 1}", "[\"a", "{1,2}", "[0,1)"] {
             assert_eq!(parse(text), None, "{text}");
         }
         assert_eq!(parse(&"[\"\",".repeat(500)), None);

@@ -53,13 +53,8 @@ struct Lexer<'a> {
 
 /// Splits a repaired text.
 pub(crate) fn lex(text: &str) -> Result<Vec<Token>, Exhausted> {
-    let mut lexer = Lexer {
-        rest: text,
-        tokens: Vec::new(),
-        spaced: false,
-        braces: 0,
-        texts: Vec::new(),
-    };
+    let mut lexer =
+        Lexer { rest: text, tokens: Vec::new(), spaced: false, braces: 0, texts: Vec::new() };
     while let Some(character) = lexer.rest.chars().next() {
         lexer.step(character);
         if lexer.tokens.len() > limits::TOKENS_MAX {
@@ -71,18 +66,12 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token>, Exhausted> {
 
 impl Lexer<'_> {
     fn push(&mut self, kind: Kind) {
-        self.tokens.push(Token {
-            kind,
-            spaced: self.spaced,
-        });
+        self.tokens.push(Token { kind, spaced: self.spaced });
         self.spaced = false;
     }
 
     fn take_while(&mut self, keep: impl Fn(char) -> bool) -> String {
-        let end = self
-            .rest
-            .find(|character| !keep(character))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|character| !keep(character)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
         taken.to_owned()
@@ -104,11 +93,8 @@ impl Lexer<'_> {
             self.command();
         } else if character.is_alphabetic() {
             let letters = self.take_while(char::is_alphabetic);
-            let kind = if self.texts.is_empty() {
-                Kind::Letters(letters)
-            } else {
-                Kind::Word(letters)
-            };
+            let kind =
+                if self.texts.is_empty() { Kind::Letters(letters) } else { Kind::Word(letters) };
             self.push(kind);
         } else if self.rest.starts_with("{,}") {
             self.rest = &self.rest[3..];
@@ -289,11 +275,7 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<Kind> {
-        lex(text)
-            .unwrap()
-            .into_iter()
-            .map(|token| token.kind)
-            .collect()
+        lex(text).unwrap().into_iter().map(|token| token.kind).collect()
     }
 
     #[test]
@@ -317,9 +299,7 @@ mod tests {
 
     #[test]
     fn odd_input_is_total() {
-        for text in [
-            "\\", "{", "}", "\\text{", "\\begin{", "\\end", "\\left", "..", "\\text",
-        ] {
+        for text in ["\\", "{", "}", "\\text{", "\\begin{", "\\end", "\\left", "..", "\\text"] {
             assert!(lex(text).is_ok(), "{text}");
         }
     }

@@ -1,6 +1,6 @@
 //! Equivalence of mathematical answers by exact rules.
 //!
-//! The flow, one module a step: [`extract`] finds the final answer of a completion;
+//! The flow, one module a step: [`extract`](mod@extract) finds the final answer of a completion;
 //! `repair` undoes damage; `lex` makes tokens; `parse` makes a typed value over a
 //! pool of shared expressions; `compare` decides by the kind of the reference;
 //! `identity` decides whether two expressions are equal. Numbers are exact fractions,

@@ -130,10 +130,7 @@ pub enum Extraction {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            numeric: Numeric::Rounding {
-                answer_digits_min: 4,
-                reference_digits_min: 3,
-            },
+            numeric: Numeric::Rounding { answer_digits_min: 4, reference_digits_min: 3 },
             percent: Percent::SignMayBeDropped,
             units: Units::OptionalConverted,
             list_order: ListOrder::Any,

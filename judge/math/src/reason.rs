@@ -166,24 +166,15 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) const fn equal(reason: Reason) -> Self {
-        Self {
-            verdict: Verdict::Equal,
-            reason,
-        }
+        Self { verdict: Verdict::Equal, reason }
     }
 
     pub(crate) const fn different(reason: Reason) -> Self {
-        Self {
-            verdict: Verdict::Different,
-            reason,
-        }
+        Self { verdict: Verdict::Different, reason }
     }
 
     pub(crate) const fn undecided(reason: Reason) -> Self {
-        Self {
-            verdict: Verdict::Undecided,
-            reason,
-        }
+        Self { verdict: Verdict::Undecided, reason }
     }
 
     pub(crate) const fn when(holds: Holds, reason: Reason) -> Self {

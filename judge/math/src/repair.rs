@@ -61,17 +61,9 @@ fn push_root(repaired: &mut String, rest: &mut std::iter::Peekable<std::str::Cha
 fn restore_escapes(text: &str) -> String {
     const TAILS: [(char, char, &[&str]); 4] = [
         ('\u{c}', 'f', &["rac", "box", "orall", "loor"]),
-        (
-            '\t',
-            't',
-            &["ext", "imes", "heta", "frac", "binom", "an", "au", "o "],
-        ),
+        ('\t', 't', &["ext", "imes", "heta", "frac", "binom", "an", "au", "o "]),
         ('\r', 'r', &["ight", "ho", "angle", "ceil", "floor"]),
-        (
-            '\u{8}',
-            'b',
-            &["oxed", "inom", "egin", "eta", "ar", "f", "ig"],
-        ),
+        ('\u{8}', 'b', &["oxed", "inom", "egin", "eta", "ar", "f", "ig"]),
     ];
     let mut restored = String::with_capacity(text.len());
     for (index, character) in text.char_indices() {
@@ -88,11 +80,7 @@ fn restore_escapes(text: &str) -> String {
         && !restored.contains("begin{")
         && !has_single_command(&restored)
         && has_doubled_command(&restored);
-    if doubled {
-        restored.replace("\\\\", "\\")
-    } else {
-        restored
-    }
+    if doubled { restored.replace("\\\\", "\\") } else { restored }
 }
 
 fn has_doubled_command(text: &str) -> bool {
@@ -117,9 +105,8 @@ fn strip_delimiters(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
-        let skipped = ["**", "\\(", "\\)", "\\[", "\\]", "$$"]
-            .iter()
-            .find(|mark| rest.starts_with(**mark));
+        let skipped =
+            ["**", "\\(", "\\)", "\\[", "\\]", "$$"].iter().find(|mark| rest.starts_with(**mark));
         let power = skipped == Some(&"**")
             && result.ends_with(|last: char| last.is_alphanumeric() || last == ')' || last == '}')
             && rest[2..]
@@ -135,9 +122,7 @@ fn strip_delimiters(text: &str) -> String {
             result.push_str(&rest[..2]);
             rest = &rest[2..];
         } else if character == '$' {
-            let amount = rest[1..]
-                .trim_start()
-                .starts_with(|next: char| next.is_ascii_digit());
+            let amount = rest[1..].trim_start().starts_with(|next: char| next.is_ascii_digit());
             let closes = rest[1..].contains('$');
             let opened = result.contains('\u{1}');
             if amount && !closes && !opened {
@@ -182,10 +167,7 @@ fn trim_end_marks(text: &mut String) {
 fn superscript(character: char) -> Option<char> {
     const TABLE: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣⁱ";
     const PLAIN: &str = "0123456789+-nxi";
-    TABLE
-        .chars()
-        .position(|mark| mark == character)
-        .and_then(|at| PLAIN.chars().nth(at))
+    TABLE.chars().position(|mark| mark == character).and_then(|at| PLAIN.chars().nth(at))
 }
 
 fn subscript(character: char) -> Option<char> {

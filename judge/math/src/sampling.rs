@@ -11,16 +11,8 @@ use crate::number::modular::mix;
 
 /// Intervals that every expression is looked at in; the unit interval several times,
 /// because it is the whole domain of some.
-const SPANS: [(i64, i64); 8] = [
-    (0, 1),
-    (1, 3),
-    (-1, 0),
-    (-4, -1),
-    (0, 1),
-    (3, 12),
-    (0, 1),
-    (-40, -12),
-];
+const SPANS: [(i64, i64); 8] =
+    [(0, 1), (1, 3), (-1, 0), (-4, -1), (0, 1), (3, 12), (0, 1), (-40, -12)];
 
 /// The points of one comparison.
 #[derive(Debug)]
@@ -31,10 +23,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(traits: &Traits, seed: u64) -> Self {
-        let mut spans: Vec<(RBig, RBig)> = SPANS
-            .iter()
-            .map(|(low, high)| (exact::integer(*low), exact::integer(*high)))
-            .collect();
+        let mut spans: Vec<(RBig, RBig)> =
+            SPANS.iter().map(|(low, high)| (exact::integer(*low), exact::integer(*high))).collect();
         if traits.has_branches {
             for centre in traits.constants.iter().take(limits::CORNERS_MAX) {
                 let mut centres = vec![centre.clone(), -centre.clone()];
@@ -66,11 +56,7 @@ impl Plan {
                 let offset = i64::try_from(random % 3).unwrap_or(0);
                 exact::integer(i64::try_from(attempt).unwrap_or(0) + 1 + offset)
             } else {
-                let turn = if attempt < 2 {
-                    attempt
-                } else {
-                    attempt + index
-                };
+                let turn = if attempt < 2 { attempt } else { attempt + index };
                 let (low, high) = &self.spans[turn % self.spans.len()];
                 let part = exact::fraction(i64::try_from(random % 1021 + 1).unwrap_or(1), 1023);
                 low + part * (high - low)

@@ -47,38 +47,10 @@ const FAHRENHEIT: [i8; DIMENSIONS] = [0, 0, 0, 0, 0, 0, 0, 0, 1];
 /// Names, dimension, numerator and denominator of the factor.
 const TABLE: &[Row] = &[
     (&["m", "meter", "meters", "metre", "metres"], LENGTH, 1, 1),
-    (
-        &["km", "kilometer", "kilometers", "kilometre", "kilometres"],
-        LENGTH,
-        1000,
-        1,
-    ),
+    (&["km", "kilometer", "kilometers", "kilometre", "kilometres"], LENGTH, 1000, 1),
     (&["dm", "decimeter", "decimeters"], LENGTH, 1, 10),
-    (
-        &[
-            "cm",
-            "centimeter",
-            "centimeters",
-            "centimetre",
-            "centimetres",
-            "cms",
-        ],
-        LENGTH,
-        1,
-        100,
-    ),
-    (
-        &[
-            "mm",
-            "millimeter",
-            "millimeters",
-            "millimetre",
-            "millimetres",
-        ],
-        LENGTH,
-        1,
-        1000,
-    ),
+    (&["cm", "centimeter", "centimeters", "centimetre", "centimetres", "cms"], LENGTH, 1, 100),
+    (&["mm", "millimeter", "millimeters", "millimetre", "millimetres"], LENGTH, 1, 1000),
     (&["nm", "nanometer", "nanometers"], LENGTH, 1, 1_000_000_000),
     (&["in", "inch", "inches"], LENGTH, 254, 10_000),
     (&["ft", "foot", "feet"], LENGTH, 3048, 10_000),
@@ -86,34 +58,14 @@ const TABLE: &[Row] = &[
     (&["mi", "mile", "miles"], LENGTH, 1_609_344, 1000),
     (&["hectare", "hectares"], AREA, 10_000, 1),
     (&["acre", "acres"], AREA, 40_468_564_224, 10_000_000),
-    (
-        &["L", "l", "liter", "liters", "litre", "litres"],
-        VOLUME,
-        1,
-        1000,
-    ),
-    (
-        &["mL", "ml", "milliliter", "milliliters", "millilitre", "cc"],
-        VOLUME,
-        1,
-        1_000_000,
-    ),
-    (
-        &["gallon", "gallons", "gal"],
-        VOLUME,
-        3_785_411_784,
-        1_000_000_000_000,
-    ),
+    (&["L", "l", "liter", "liters", "litre", "litres"], VOLUME, 1, 1000),
+    (&["mL", "ml", "milliliter", "milliliters", "millilitre", "cc"], VOLUME, 1, 1_000_000),
+    (&["gallon", "gallons", "gal"], VOLUME, 3_785_411_784, 1_000_000_000_000),
     (&["g", "gram", "grams"], MASS, 1, 1000),
     (&["kg", "kilogram", "kilograms", "kgs"], MASS, 1, 1),
     (&["mg", "milligram", "milligrams"], MASS, 1, 1_000_000),
     (&["ton", "tons", "tonne", "tonnes"], MASS, 1000, 1),
-    (
-        &["lb", "lbs", "pound", "pounds"],
-        MASS,
-        45_359_237,
-        100_000_000,
-    ),
+    (&["lb", "lbs", "pound", "pounds"], MASS, 45_359_237, 100_000_000),
     (&["oz", "ounce", "ounces"], MASS, 45_359_237, 1_600_000_000),
     (&["s", "sec", "secs", "second", "seconds"], TIME, 1, 1),
     (&["ms", "millisecond", "milliseconds"], TIME, 1, 1000),
@@ -166,10 +118,7 @@ impl Unit {
         Some(Self {
             dimensions: row.1,
             factor: exact::fraction(row.2, row.3),
-            name: row
-                .0
-                .first()
-                .map_or_else(String::new, |name| (*name).to_owned()),
+            name: row.0.first().map_or_else(String::new, |name| (*name).to_owned()),
         })
     }
 
@@ -184,27 +133,18 @@ impl Unit {
             *target = source.checked_mul(exponent)?;
         }
         let factor = exact::power(&self.factor, &IBig::from(exponent))?;
-        Some(Self {
-            dimensions,
-            factor,
-            name: format!("{}^{exponent}", self.name),
-        })
+        Some(Self { dimensions, factor, name: format!("{}^{exponent}", self.name) })
     }
 
     pub(crate) fn times(&self, other: &Self) -> Option<Self> {
         let mut dimensions = [0; DIMENSIONS];
-        for (target, (left, right)) in dimensions
-            .iter_mut()
-            .zip(self.dimensions.iter().zip(other.dimensions))
+        for (target, (left, right)) in
+            dimensions.iter_mut().zip(self.dimensions.iter().zip(other.dimensions))
         {
             *target = left.checked_add(right)?;
         }
         let factor = exact::mul(&self.factor, &other.factor)?;
-        Some(Self {
-            dimensions,
-            factor,
-            name: format!("{} {}", self.name, other.name),
-        })
+        Some(Self { dimensions, factor, name: format!("{} {}", self.name, other.name) })
     }
 
     pub(crate) fn same_dimension(&self, other: &Self) -> bool {

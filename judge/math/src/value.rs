@@ -42,12 +42,7 @@ pub(crate) struct Scalar {
 
 impl Scalar {
     pub(crate) fn exact(id: Id) -> Self {
-        Self {
-            id,
-            shape: Shape::Exact,
-            mark: Mark::None,
-            reducible: false,
-        }
+        Self { id, shape: Shape::Exact, mark: Mark::None, reducible: false }
     }
 }
 
@@ -81,10 +76,7 @@ impl Relation {
     }
 
     pub(crate) const fn is_order(self) -> bool {
-        matches!(
-            self,
-            Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual
-        )
+        matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
     }
 }
 
@@ -191,11 +183,7 @@ impl Value {
     /// The value as text, for explanations.
     pub(crate) fn show(&self, pool: &Pool) -> String {
         let many = |items: &[Self]| {
-            items
-                .iter()
-                .map(|item| item.show(pool))
-                .collect::<Vec<_>>()
-                .join(", ")
+            items.iter().map(|item| item.show(pool)).collect::<Vec<_>>().join(", ")
         };
         match self {
             Self::Scalar(scalar) => show_scalar(scalar, pool),
@@ -205,20 +193,12 @@ impl Value {
             Self::Chain { first, rest } => {
                 let mut text = first.show(pool);
                 for (relation, side) in rest {
-                    text.push_str(&format!(
-                        " {} {}",
-                        relation_text(*relation),
-                        side.show(pool)
-                    ));
+                    text.push_str(&format!(" {} {}", relation_text(*relation), side.show(pool)));
                 }
                 text
             }
             Self::Named(named) => format!("{named:?}"),
-            Self::SetOperation {
-                operation,
-                left,
-                right,
-            } => {
+            Self::SetOperation { operation, left, right } => {
                 format!("({} {operation:?} {})", left.show(pool), right.show(pool))
             }
             Self::Builder { pattern, condition } => {
@@ -227,21 +207,14 @@ impl Value {
             Self::Matrix { columns, entries } => {
                 let rows: Vec<String> = entries
                     .chunks(*columns.max(&1))
-                    .map(|row| {
-                        row.iter()
-                            .map(|id| pool.show(*id))
-                            .collect::<Vec<_>>()
-                            .join(", ")
-                    })
+                    .map(|row| row.iter().map(|id| pool.show(*id)).collect::<Vec<_>>().join(", "))
                     .collect();
                 format!("[{}]", rows.join("; "))
             }
             Self::Based { digits, base } => format!("{digits} in base {base}"),
-            Self::Ratio(parts) => parts
-                .iter()
-                .map(|id| pool.show(*id))
-                .collect::<Vec<_>>()
-                .join(":"),
+            Self::Ratio(parts) => {
+                parts.iter().map(|id| pool.show(*id)).collect::<Vec<_>>().join(":")
+            }
             Self::Time([hours, minutes, seconds]) => format!("{hours}:{minutes:02}:{seconds:02}"),
             Self::Date([year, month, day]) => format!("{year}-{month:02}-{day:02}"),
             Self::Words(text) => format!("\"{text}\""),

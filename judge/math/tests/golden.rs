@@ -10,11 +10,8 @@ fn check(file: &str) {
     for line in file.lines() {
         let pair: serde_json::Value = serde_json::from_str(line).unwrap();
         let field = |name: &str| pair[name].as_str().unwrap().to_owned();
-        let expected = if pair["expected"].as_bool().unwrap() {
-            Verdict::Equal
-        } else {
-            Verdict::Different
-        };
+        let expected =
+            if pair["expected"].as_bool().unwrap() { Verdict::Equal } else { Verdict::Different };
         let decision = compare(&field("gold"), &field("pred"), &policy);
         if decision.verdict != expected {
             failures.push(format!("{} {}: {decision:?}", field("id"), field("gold")));
@@ -36,12 +33,7 @@ fn own_pairs_come_out_as_labelled() {
 #[test]
 fn presets_keep_the_habits_of_their_graders() {
     let table = [
-        (
-            "prm800k",
-            "\\frac{1}{2}",
-            "\\frac{2}{4}",
-            Verdict::Different,
-        ),
+        ("prm800k", "\\frac{1}{2}", "\\frac{2}{4}", Verdict::Different),
         ("default", "\\frac{1}{2}", "\\frac{2}{4}", Verdict::Equal),
         ("qwen", "0.5", "50", Verdict::Equal),
         ("default", "0.5", "50", Verdict::Different),
@@ -62,10 +54,7 @@ fn presets_keep_the_habits_of_their_graders() {
     for (preset, reference, answer, expected) in table {
         let policy = Policy::preset(preset).unwrap();
         let decision = compare(reference, answer, &policy);
-        assert_eq!(
-            decision.verdict, expected,
-            "{preset}: {reference} {answer} {decision:?}"
-        );
+        assert_eq!(decision.verdict, expected, "{preset}: {reference} {answer} {decision:?}");
     }
     assert_eq!(Policy::preset("unknown"), None);
 }

@@ -66,10 +66,8 @@ fn polynomial() -> impl Strategy<Value = Vec<(i32, u8, u8)>> {
 }
 
 fn written(terms: &[(i32, u8, u8)]) -> String {
-    let parts: Vec<String> = terms
-        .iter()
-        .map(|(factor, x, y)| format!("({factor})x^{{{x}}}y^{{{y}}}"))
-        .collect();
+    let parts: Vec<String> =
+        terms.iter().map(|(factor, x, y)| format!("({factor})x^{{{x}}}y^{{{y}}}")).collect();
     parts.join("+")
 }
 
@@ -155,9 +153,6 @@ fn deep_nesting_ends_undecided_on_a_small_stack() {
             assert_ne!(decision.verdict, Verdict::Different, "{}", &text[..20]);
         }
     };
-    let thread = std::thread::Builder::new()
-        .stack_size(1 << 20)
-        .spawn(run)
-        .unwrap();
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap();
     assert!(thread.join().is_ok());
 }

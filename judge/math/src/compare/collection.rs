@@ -28,10 +28,9 @@ impl Comparison<'_> {
             (other, Value::Set(items)) if items.len() == 1 => self.values(other, &items[0]),
             (Value::List { items: a, .. }, Value::List { items: b, .. }) => self.lists(a, b),
             (Value::Chain { .. }, Value::Chain { .. }) => self.chains(reference, answer),
-            (Value::Named(a), Value::Named(b)) => Ok(Finding::when(
-                crate::reason::Holds::from_bool(a == b),
-                Reason::Region,
-            )),
+            (Value::Named(a), Value::Named(b)) => {
+                Ok(Finding::when(crate::reason::Holds::from_bool(a == b), Reason::Region))
+            }
             (Value::Scalar(_), Value::List { joint, items }) => {
                 self.hedged(reference, *joint, items)
             }
@@ -59,26 +58,14 @@ impl Comparison<'_> {
     /// The same operation on the same operands, where neither is a region.
     fn set_operations(&mut self, reference: &Value, answer: &Value) -> Outcome {
         let (
-            Value::SetOperation {
-                operation: a,
-                left: b,
-                right: c,
-            },
-            Value::SetOperation {
-                operation: d,
-                left: e,
-                right: f,
-            },
+            Value::SetOperation { operation: a, left: b, right: c },
+            Value::SetOperation { operation: d, left: e, right: f },
         ) = (reference, answer)
         else {
             return Ok(Finding::undecided(Reason::Members));
         };
         let same = a == d && self.values(b, e)?.is_equal() && self.values(c, f)?.is_equal();
-        Ok(if same {
-            Finding::equal(Reason::Members)
-        } else {
-            Finding::undecided(Reason::Members)
-        })
+        Ok(if same { Finding::equal(Reason::Members) } else { Finding::undecided(Reason::Members) })
     }
 
     /// Kinds that never mean the same, and kinds that might.
@@ -107,10 +94,8 @@ impl Comparison<'_> {
     /// A single value against several: a hedge, unless the items say otherwise.
     fn hedged(&mut self, reference: &Value, joint: Joint, items: &[Value]) -> Outcome {
         let plain = items.iter().all(|item| {
-            matches!(
-                item,
-                Value::Scalar(_) | Value::Words(_) | Value::Group { .. }
-            ) || self.assignment(item).is_some()
+            matches!(item, Value::Scalar(_) | Value::Words(_) | Value::Group { .. })
+                || self.assignment(item).is_some()
         });
         if !plain {
             return Ok(Finding::undecided(Reason::Kind));
@@ -137,9 +122,8 @@ impl Comparison<'_> {
         rest: &[(Relation, Value)],
         value: &Value,
     ) -> Outcome {
-        let joined = rest
-            .iter()
-            .all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
+        let joined =
+            rest.iter().all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
         let Some((_, last)) = rest.last().filter(|_| joined) else {
             return Ok(Finding::different(Reason::Kind));
         };
@@ -164,14 +148,8 @@ impl Comparison<'_> {
         answer: &Value,
     ) -> Result<Option<Finding>, Exhausted> {
         if let (
-            Value::Matrix {
-                columns: a,
-                entries: left,
-            },
-            Value::Matrix {
-                columns: b,
-                entries: right,
-            },
+            Value::Matrix { columns: a, entries: left },
+            Value::Matrix { columns: b, entries: right },
         ) = (reference, answer)
         {
             if a != b || left.len() != right.len() {
@@ -230,16 +208,10 @@ impl Comparison<'_> {
     /// The entries of a point or vector; intervals with a square bracket are none.
     fn sequence(&self, value: &Value) -> Option<Vec<Value>> {
         match value {
-            Value::Group {
-                open: '(' | '⟨',
-                close: ')' | '⟩',
-                items,
-            } => Some(items.clone()),
-            Value::Group {
-                open: '[',
-                close: ']',
-                items,
-            } if items.len() != 2 => Some(items.clone()),
+            Value::Group { open: '(' | '⟨', close: ')' | '⟩', items } => Some(items.clone()),
+            Value::Group { open: '[', close: ']', items } if items.len() != 2 => {
+                Some(items.clone())
+            }
             Value::Matrix { columns, entries } if *columns == 1 || *columns == entries.len() => {
                 Some(scalars(entries))
             }
@@ -278,11 +250,7 @@ impl Comparison<'_> {
             }
         }
         self.linked = linked;
-        Ok(if unknown {
-            Finding::undecided(reason)
-        } else {
-            Finding::equal(reason)
-        })
+        Ok(if unknown { Finding::undecided(reason) } else { Finding::equal(reason) })
     }
 
     /// Regions, where one side can only be one.
@@ -316,11 +284,8 @@ impl Comparison<'_> {
     /// Bare lists: every item has its partner, none is left over.
     fn lists(&mut self, left: &[Value], right: &[Value]) -> Outcome {
         if left.len() != right.len() {
-            let plain = |items: &[Value]| {
-                items
-                    .iter()
-                    .all(|item| !matches!(item, Value::Chain { .. }))
-            };
+            let plain =
+                |items: &[Value]| items.iter().all(|item| !matches!(item, Value::Chain { .. }));
             let sure = plain(left) == plain(right);
             return Ok(if sure {
                 Finding::different(Reason::Multiset)
@@ -405,11 +370,7 @@ impl Comparison<'_> {
     fn list_item(&mut self, left: &Value, right: &Value) -> Result<Verdict, Exhausted> {
         let finding = self.values(left, right)?;
         let labelled = finding.reason == Reason::Label && finding.verdict == Verdict::Undecided;
-        Ok(if labelled {
-            Verdict::Different
-        } else {
-            finding.verdict
-        })
+        Ok(if labelled { Verdict::Different } else { finding.verdict })
     }
 }
 
@@ -422,10 +383,7 @@ fn ordered(value: &Value) -> bool {
     match value {
         Value::Chain { rest, .. } => rest.iter().any(|(relation, _)| {
             relation.is_order()
-                || matches!(
-                    relation,
-                    Relation::In | Relation::NotIn | Relation::NotEqual
-                )
+                || matches!(relation, Relation::In | Relation::NotIn | Relation::NotEqual)
         }),
         Value::List { items, .. } => items.iter().any(|item| match item {
             Value::Chain { rest, .. } => rest.iter().any(|(relation, _)| {
@@ -485,11 +443,8 @@ mod tests {
 
     #[test]
     fn matching_finds_augmenting_paths() {
-        let edges = vec![
-            vec![true, true, false],
-            vec![true, false, false],
-            vec![false, true, true],
-        ];
+        let edges =
+            vec![vec![true, true, false], vec![true, false, false], vec![false, true, true]];
         assert_eq!(matching_size(&edges), 3);
         let edges = vec![vec![true, false], vec![true, false]];
         assert_eq!(matching_size(&edges), 1);

@@ -16,16 +16,8 @@ const RATIO_POINTS: usize = 3;
 
 impl Comparison<'_> {
     pub(super) fn chains(&mut self, reference: &Value, answer: &Value) -> Outcome {
-        let (
-            Value::Chain {
-                first: a,
-                rest: left,
-            },
-            Value::Chain {
-                first: b,
-                rest: right,
-            },
-        ) = (reference, answer)
+        let (Value::Chain { first: a, rest: left }, Value::Chain { first: b, rest: right }) =
+            (reference, answer)
         else {
             return Ok(Finding::undecided(Reason::Kind));
         };
@@ -60,13 +52,9 @@ impl Comparison<'_> {
         for (x, y) in left.iter().zip(right) {
             all = all && self.values(&x.1, &y.1)?.is_equal();
         }
-        let mut reversed = left
-            .iter()
-            .zip(right.iter().rev())
-            .all(|(x, y)| x.0 == y.0.flipped());
-        let sides: Vec<&Value> = std::iter::once(b)
-            .chain(right.iter().map(|side| &side.1))
-            .collect();
+        let mut reversed = left.iter().zip(right.iter().rev()).all(|(x, y)| x.0 == y.0.flipped());
+        let sides: Vec<&Value> =
+            std::iter::once(b).chain(right.iter().map(|side| &side.1)).collect();
         let ours = std::iter::once(a).chain(left.iter().map(|side| &side.1));
         for (x, y) in ours.zip(sides.into_iter().rev()) {
             reversed = reversed && self.values(x, y)?.is_equal();
@@ -111,10 +99,7 @@ impl Comparison<'_> {
         if traits.has_infinity || traits.has_undefined {
             return Ok(Finding::undecided(Reason::Equation));
         }
-        let constants = (
-            self.bench.pool.is_constant(f),
-            self.bench.pool.is_constant(g),
-        );
+        let constants = (self.bench.pool.is_constant(f), self.bench.pool.is_constant(g));
         if constants != (false, false) {
             let sure = constants.0 != constants.1;
             return Ok(if sure {
@@ -143,13 +128,11 @@ impl Comparison<'_> {
             right.sort_unstable();
             left != right
         };
-        Ok(
-            if polynomial || (other_variables && independent && direct == Holds::No) {
-                Finding::different(Reason::Equation)
-            } else {
-                Finding::undecided(Reason::Equation)
-            },
-        )
+        Ok(if polynomial || (other_variables && independent && direct == Holds::No) {
+            Finding::different(Reason::Equation)
+        } else {
+            Finding::undecided(Reason::Equation)
+        })
     }
 
     /// The numerator over a common denominator, where denominators hold variables.
@@ -175,14 +158,8 @@ impl Comparison<'_> {
         // One field for all points: the constant must not change with the prime.
         let field = Field::new(usize::try_from(mix(self.bench.seed) >> 40).unwrap_or(0));
         for attempt in 0..8_u64 {
-            let point = Point {
-                field,
-                seed: mix(self.bench.seed ^ mix(attempt + 77)),
-            };
-            let images = self
-                .bench
-                .pool
-                .images(&[f, g], point, &mut self.bench.fuel)?;
+            let point = Point { field, seed: mix(self.bench.seed ^ mix(attempt + 77)) };
+            let images = self.bench.pool.images(&[f, g], point, &mut self.bench.fuel)?;
             let [Some(a), Some(b)] = images[..] else {
                 continue;
             };
@@ -230,10 +207,7 @@ impl Comparison<'_> {
         let names = self.bench.pool.traits(&[ratio]).variables;
         for (index, name) in names.into_iter().enumerate() {
             let name = self.bench.pool.insert(Node::Variable(name))?;
-            let value = self
-                .bench
-                .pool
-                .integer(i64::try_from(index).unwrap_or(0) * 7 + 3)?;
+            let value = self.bench.pool.integer(i64::try_from(index).unwrap_or(0) * 7 + 3)?;
             at = self.bench.pool.substitute(at, &[(name, value)])?;
         }
         let sign = if self.bench.same(at, one)?.verdict == Verdict::Equal {
@@ -242,14 +216,12 @@ impl Comparison<'_> {
             self.bench.order(at, zero)?
         };
         Ok(match sign {
-            Some(Ordering::Greater) => Finding::when(
-                Holds::from_bool(below(relation) == below(other)),
-                Reason::Inequality,
-            ),
-            Some(Ordering::Less) => Finding::when(
-                Holds::from_bool(below(relation) != below(other)),
-                Reason::Inequality,
-            ),
+            Some(Ordering::Greater) => {
+                Finding::when(Holds::from_bool(below(relation) == below(other)), Reason::Inequality)
+            }
+            Some(Ordering::Less) => {
+                Finding::when(Holds::from_bool(below(relation) != below(other)), Reason::Inequality)
+            }
             Some(Ordering::Equal) | None => Finding::undecided(Reason::Inequality),
         })
     }

@@ -71,20 +71,14 @@ impl Comparison<'_> {
                 .iter()
                 .any(|name| self.bench.pool.name(*name) == INTEGER_PARAMETER);
             let angular = residue || traits.has_pi || scalar.mark == crate::value::Mark::Degrees;
-            let named = traits
-                .variables
-                .iter()
-                .any(|name| self.is_integer_name(*name));
+            let named = traits.variables.iter().any(|name| self.is_integer_name(*name));
             angular && named
         })
     }
 
     fn is_integer_name(&self, name: Name) -> bool {
         self.whole.contains(&name)
-            || matches!(
-                self.bench.pool.name(name),
-                "k" | "n" | "m" | "l" | INTEGER_PARAMETER
-            )
+            || matches!(self.bench.pool.name(name), "k" | "n" | "m" | "l" | INTEGER_PARAMETER)
     }
 
     fn family_list(&mut self, value: &Value) -> Result<Option<Vec<Family>>, Exhausted> {
@@ -94,9 +88,8 @@ impl Comparison<'_> {
         };
         let mut families = Vec::new();
         for item in items {
-            let item = self
-                .assignment(&item)
-                .map_or_else(|| item.clone(), |(_, value)| value.clone());
+            let item =
+                self.assignment(&item).map_or_else(|| item.clone(), |(_, value)| value.clone());
             let Value::Scalar(scalar) = item else {
                 return Ok(None);
             };
@@ -111,11 +104,8 @@ impl Comparison<'_> {
     fn family(&mut self, scalar: &Scalar) -> Result<Option<Family>, Exhausted> {
         let id = crate::parse::plain(self.bench, scalar)?;
         let traits = self.bench.pool.traits(&[id]);
-        let mut parameters = traits
-            .variables
-            .iter()
-            .copied()
-            .filter(|name| self.is_integer_name(*name));
+        let mut parameters =
+            traits.variables.iter().copied().filter(|name| self.is_integer_name(*name));
         let (Some(name), None) = (parameters.next(), parameters.next()) else {
             return Ok(None);
         };

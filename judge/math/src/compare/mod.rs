@@ -44,12 +44,7 @@ pub(crate) fn compare(
     reference: &Value,
     answer: &Value,
 ) -> Outcome {
-    let mut comparison = Comparison {
-        bench,
-        policy,
-        whole: BTreeSet::new(),
-        linked: false,
-    };
+    let mut comparison = Comparison { bench, policy, whole: BTreeSet::new(), linked: false };
     let reference = comparison.prepared(reference.clone())?;
     let ours = std::mem::take(&mut comparison.whole);
     let answer = comparison.prepared(answer.clone())?;
@@ -90,10 +85,9 @@ impl Comparison<'_> {
             (Value::Time(time), other) | (other, Value::Time(time)) => {
                 self.time_against(*time, other)
             }
-            (Value::Date(a), Value::Date(b)) => Ok(Finding::when(
-                crate::reason::Holds::from_bool(a == b),
-                Reason::Calendar,
-            )),
+            (Value::Date(a), Value::Date(b)) => {
+                Ok(Finding::when(crate::reason::Holds::from_bool(a == b), Reason::Calendar))
+            }
             (Value::Date(_), _) | (_, Value::Date(_)) => Ok(Finding::different(Reason::Kind)),
             _ => self.structures(reference, answer),
         }
@@ -105,12 +99,8 @@ impl Comparison<'_> {
         reference: &Value,
         answer: &Value,
     ) -> Result<Option<Finding>, Exhausted> {
-        let left = self
-            .assignment(reference)
-            .map(|(name, value)| (name, value.clone()));
-        let right = self
-            .assignment(answer)
-            .map(|(name, value)| (name, value.clone()));
+        let left = self.assignment(reference).map(|(name, value)| (name, value.clone()));
+        let right = self.assignment(answer).map(|(name, value)| (name, value.clone()));
         match (left, right) {
             (Some((_, value)), None) if !matches!(answer, Value::Chain { .. }) => {
                 let answer = answer.clone();
@@ -135,27 +125,19 @@ impl Comparison<'_> {
             let finding = self.values(left, right)?;
             return Ok(Some(renamed_reason(finding, Reason::Assignment)));
         }
-        let calls = (
-            self.bench.pool.node(a).clone(),
-            self.bench.pool.node(b).clone(),
-        );
+        let calls = (self.bench.pool.node(a).clone(), self.bench.pool.node(b).clone());
         match calls {
             (Node::Call(f, from), Node::Call(g, to)) if from.len() == to.len() && f == g => {
                 let Value::Scalar(scalar) = right else {
                     return Ok(None);
                 };
-                let names = to
-                    .iter()
-                    .all(|id| self.bench.pool.as_variable(*id).is_some());
+                let names = to.iter().all(|id| self.bench.pool.as_variable(*id).is_some());
                 if !names {
                     return Ok(None);
                 }
                 let pairs: Vec<(Id, Id)> = to.into_iter().zip(from).collect();
                 let id = self.bench.pool.substitute(scalar.id, &pairs)?;
-                let renamed = Value::Scalar(Scalar {
-                    id,
-                    ..scalar.clone()
-                });
+                let renamed = Value::Scalar(Scalar { id, ..scalar.clone() });
                 let finding = self.values(left, &renamed)?;
                 Ok(Some(renamed_reason(finding, Reason::Assignment)))
             }
@@ -180,9 +162,7 @@ impl Comparison<'_> {
             if self.bench.pool.is_constant(scalar.id) {
                 let numeric = text.chars().any(|character| character.is_ascii_digit())
                     || text.split(' ').any(|word| words::number(word).is_some());
-                let hedged = text
-                    .split(' ')
-                    .any(|word| matches!(word, "or" | "not" | "either"));
+                let hedged = text.split(' ').any(|word| matches!(word, "or" | "not" | "either"));
                 return if numeric && hedged {
                     Finding::different(Reason::Hedged)
                 } else if numeric {
@@ -194,36 +174,21 @@ impl Comparison<'_> {
             return Finding::undecided(Reason::Text);
         }
         let symbolic = text.chars().any(|character| character.is_ascii_digit());
-        if symbolic {
-            Finding::undecided(Reason::Text)
-        } else {
-            Finding::different(Reason::Kind)
-        }
+        if symbolic { Finding::undecided(Reason::Text) } else { Finding::different(Reason::Kind) }
     }
 
     fn based(&self, digits: &str, base: u32, other: &Value) -> Outcome {
         match other {
-            Value::Based {
-                digits: others,
-                base: other_base,
-            } => {
+            Value::Based { digits: others, base: other_base } => {
                 let same = base == *other_base && same_digits(digits, others);
-                Ok(Finding::when(
-                    crate::reason::Holds::from_bool(same),
-                    Reason::Base,
-                ))
+                Ok(Finding::when(crate::reason::Holds::from_bool(same), Reason::Base))
             }
             Value::Scalar(scalar) if scalar.mark == Mark::None => {
-                let shown = self
-                    .bench
-                    .pool
-                    .as_rational(scalar.id)
-                    .map(ToString::to_string);
+                let shown = self.bench.pool.as_rational(scalar.id).map(ToString::to_string);
                 let dropped = self.policy.base_may_be_dropped.is_on()
                     && shown.is_some_and(|shown| same_digits(digits, &shown));
-                let value = dashu_int::UBig::from_str_radix(digits, base)
-                    .ok()
-                    .map(dashu_int::IBig::from);
+                let value =
+                    dashu_int::UBig::from_str_radix(digits, base).ok().map(dashu_int::IBig::from);
                 let by_value = self.policy.base_by_value.is_on()
                     && value
                         .zip(self.bench.pool.as_rational(scalar.id))
@@ -252,11 +217,7 @@ impl Comparison<'_> {
                 Verdict::Undecided => unknown = true,
             }
         }
-        Ok(if unknown {
-            Finding::undecided(Reason::Ratio)
-        } else {
-            Finding::equal(Reason::Ratio)
-        })
+        Ok(if unknown { Finding::undecided(Reason::Ratio) } else { Finding::equal(Reason::Ratio) })
     }
 
     fn ratio_against(&mut self, parts: &[Id], scalar: &Scalar) -> Outcome {
@@ -287,8 +248,7 @@ impl Comparison<'_> {
 }
 
 fn same_digits(left: &str, right: &str) -> bool {
-    left.trim_start_matches('0')
-        .eq_ignore_ascii_case(right.trim_start_matches('0'))
+    left.trim_start_matches('0').eq_ignore_ascii_case(right.trim_start_matches('0'))
 }
 
 fn times(left: [u32; 3], right: [u32; 3]) -> Finding {
@@ -310,10 +270,8 @@ pub(crate) fn words_finding(left: &str, right: &str) -> Finding {
         return Finding::equal(Reason::Text);
     }
     let bare = |text: &str| text.split(' ').filter(|word| !word.is_empty()).count();
-    let denies = |text: &str| {
-        text.split(' ')
-            .any(|word| matches!(word, "not" | "no" | "never" | "neither"))
-    };
+    let denies =
+        |text: &str| text.split(' ').any(|word| matches!(word, "not" | "no" | "never" | "neither"));
     let short = bare(left) <= 3 && bare(right) <= 3;
     if short || denies(left) != denies(right) {
         return Finding::different(Reason::Text);
@@ -322,9 +280,5 @@ pub(crate) fn words_finding(left: &str, right: &str) -> Finding {
 }
 
 fn renamed_reason(finding: Finding, reason: Reason) -> Finding {
-    if finding.is_equal() {
-        Finding::equal(reason)
-    } else {
-        finding
-    }
+    if finding.is_equal() { Finding::equal(reason) } else { finding }
 }

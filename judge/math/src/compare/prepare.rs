@@ -86,11 +86,7 @@ impl Comparison<'_> {
             return None;
         };
         match &**first {
-            Value::Scalar(scalar) => self
-                .bench
-                .pool
-                .as_variable(scalar.id)
-                .map(|name| vec![name]),
+            Value::Scalar(scalar) => self.bench.pool.as_variable(scalar.id).map(|name| vec![name]),
             _ => None,
         }
     }
@@ -111,26 +107,18 @@ impl Comparison<'_> {
     /// The value with one node replaced by another throughout.
     fn replaced(&mut self, value: Value, pair: (Id, Id)) -> Result<Value, Exhausted> {
         let each = |comparison: &mut Self, items: Vec<Value>| -> Result<Vec<Value>, Exhausted> {
-            items
-                .into_iter()
-                .map(|item| comparison.replaced(item, pair))
-                .collect()
+            items.into_iter().map(|item| comparison.replaced(item, pair)).collect()
         };
         Ok(match value {
             Value::Scalar(scalar) => {
                 let id = self.bench.pool.substitute(scalar.id, &[pair])?;
                 Value::Scalar(Scalar { id, ..scalar })
             }
-            Value::Group { open, close, items } => Value::Group {
-                open,
-                close,
-                items: each(self, items)?,
-            },
+            Value::Group { open, close, items } => {
+                Value::Group { open, close, items: each(self, items)? }
+            }
             Value::Set(items) => Value::Set(each(self, items)?),
-            Value::List { joint, items } => Value::List {
-                joint,
-                items: each(self, items)?,
-            },
+            Value::List { joint, items } => Value::List { joint, items: each(self, items)? },
             Value::Chain { first, rest } => {
                 let first = Box::new(self.replaced(*first, pair)?);
                 let rest = rest
@@ -139,18 +127,10 @@ impl Comparison<'_> {
                     .collect::<Result<_, Exhausted>>()?;
                 Value::Chain { first, rest }
             }
-            Value::SetOperation {
-                operation,
-                left,
-                right,
-            } => {
+            Value::SetOperation { operation, left, right } => {
                 let left = Box::new(self.replaced(*left, pair)?);
                 let right = Box::new(self.replaced(*right, pair)?);
-                Value::SetOperation {
-                    operation,
-                    left,
-                    right,
-                }
+                Value::SetOperation { operation, left, right }
             }
             Value::Matrix { columns, entries } => {
                 let entries = entries
@@ -240,9 +220,8 @@ impl Comparison<'_> {
         if let ([(Relation::In, set)], true) = (&rest[..], self.is_name(left.id)) {
             return Some((left.id, set));
         }
-        let plain = rest
-            .iter()
-            .all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
+        let plain =
+            rest.iter().all(|(relation, _)| matches!(relation, Relation::Equal | Relation::Other));
         if !plain || !self.is_name(left.id) {
             return None;
         }
@@ -279,8 +258,7 @@ impl Comparison<'_> {
                     let differential = [a, b, c, d]
                         .iter()
                         .filter(|id| {
-                            pool.as_variable(***id)
-                                .is_some_and(|name| pool.name(name) == "d")
+                            pool.as_variable(***id).is_some_and(|name| pool.name(name) == "d")
                         })
                         .count();
                     shared && differential == 2

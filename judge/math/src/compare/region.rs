@@ -39,12 +39,8 @@ pub(super) struct Region {
     pub(super) variable: Option<Name>,
 }
 
-pub(super) const ALL: Piece = Piece {
-    low: End::Below,
-    low_closed: false,
-    high: End::Above,
-    high_closed: false,
-};
+pub(super) const ALL: Piece =
+    Piece { low: End::Below, low_closed: false, high: End::Above, high_closed: false };
 
 pub(super) type Found<T> = Result<Option<T>, Exhausted>;
 
@@ -96,17 +92,10 @@ impl Comparison<'_> {
         self.bench.fuel.spend(4)?;
         match value {
             Value::Group { open, close, items } => self.interval(*open, *close, items),
-            Value::Named(NamedSet::Reals) => Ok(Some(Region {
-                pieces: vec![ALL],
-                variable: None,
-            })),
+            Value::Named(NamedSet::Reals) => Ok(Some(Region { pieces: vec![ALL], variable: None })),
             Value::Named(NamedSet::Empty) => Ok(Some(Region::default())),
             Value::Set(items) => self.points(items),
-            Value::SetOperation {
-                operation,
-                left,
-                right,
-            } => {
+            Value::SetOperation { operation, left, right } => {
                 let (Some(left), Some(right)) = (self.region(left)?, self.region(right)?) else {
                     return Ok(None);
                 };
@@ -157,12 +146,7 @@ impl Comparison<'_> {
             let Some(end @ End::At(_)) = self.end(item) else {
                 return Ok(None);
             };
-            pieces.push(Piece {
-                low: end,
-                low_closed: true,
-                high: end,
-                high_closed: true,
-            });
+            pieces.push(Piece { low: end, low_closed: true, high: end, high_closed: true });
         }
         self.normalized(pieces, None).map(Some)
     }
@@ -184,10 +168,7 @@ impl Comparison<'_> {
         let Some(region) = self.region(condition)? else {
             return Ok(None);
         };
-        Ok((region.variable == Some(variable)).then_some(Region {
-            variable: None,
-            ..region
-        }))
+        Ok((region.variable == Some(variable)).then_some(Region { variable: None, ..region }))
     }
 
     fn joined(&mut self, joint: Joint, items: &[Value]) -> Found<Region> {
@@ -248,15 +229,9 @@ impl Comparison<'_> {
             if region.variable.is_some() {
                 return Ok(None);
             }
-            let region = if *relation == Relation::NotIn {
-                self.complement(&region)?
-            } else {
-                Some(region)
-            };
-            return Ok(region.map(|region| Region {
-                variable: Some(variable),
-                ..region
-            }));
+            let region =
+                if *relation == Relation::NotIn { self.complement(&region)? } else { Some(region) };
+            return Ok(region.map(|region| Region { variable: Some(variable), ..region }));
         }
         if let Some(region) = self.between(first, rest) {
             return Ok(Some(region));
@@ -317,24 +292,11 @@ impl Comparison<'_> {
         };
         let (first_closed, last_closed) = (closed(below, first), closed(above, last));
         let piece = if flips {
-            Piece {
-                low: last,
-                low_closed: last_closed,
-                high: first,
-                high_closed: first_closed,
-            }
+            Piece { low: last, low_closed: last_closed, high: first, high_closed: first_closed }
         } else {
-            Piece {
-                low: first,
-                low_closed: first_closed,
-                high: last,
-                high_closed: last_closed,
-            }
+            Piece { low: first, low_closed: first_closed, high: last, high_closed: last_closed }
         };
-        Some(Region {
-            pieces: vec![piece],
-            variable: Some(variable),
-        })
+        Some(Region { pieces: vec![piece], variable: Some(variable) })
     }
 
     fn combined(&mut self, operation: SetOperation, left: Region, right: &Region) -> Found<Region> {
@@ -373,12 +335,7 @@ impl Comparison<'_> {
                     Ordering::Greater => (b.high, b.high_closed),
                     Ordering::Equal => (a.high, a.high_closed && b.high_closed),
                 };
-                pieces.push(Piece {
-                    low,
-                    low_closed,
-                    high,
-                    high_closed,
-                });
+                pieces.push(Piece { low, low_closed, high, high_closed });
                 if pieces.len() > limits::ENTRIES_MAX {
                     return Ok(None);
                 }
@@ -476,9 +433,6 @@ impl Comparison<'_> {
                 (last.high, last.high_closed) = (high, high_closed);
             }
         }
-        Ok(Region {
-            pieces: merged,
-            variable,
-        })
+        Ok(Region { pieces: merged, variable })
     }
 }

@@ -31,11 +31,7 @@ impl Comparison<'_> {
                 if a == b || a.ends_with(b.as_str()) || b.ends_with(a.as_str()) {
                     return Ok(finding);
                 }
-                Ok(if finding.is_equal() {
-                    Finding::undecided(Reason::Label)
-                } else {
-                    finding
-                })
+                Ok(if finding.is_equal() { Finding::undecided(Reason::Label) } else { finding })
             }
             (Mark::Currency(_) | Mark::Label(_) | Mark::None, _) => self.numbers(reference, answer),
         }
@@ -52,16 +48,9 @@ impl Comparison<'_> {
         let hundredth = |comparison: &mut Self, scalar: &Scalar| -> Result<Scalar, _> {
             let id = plain(comparison.bench, scalar)?;
             let shape = match (&scalar.mark, scalar.shape) {
-                (
-                    Mark::Percent,
-                    Shape::Decimal {
-                        decimals,
-                        significant,
-                    },
-                ) => Shape::Decimal {
-                    decimals: decimals + 2,
-                    significant,
-                },
+                (Mark::Percent, Shape::Decimal { decimals, significant }) => {
+                    Shape::Decimal { decimals: decimals + 2, significant }
+                }
                 (_, shape) => shape,
             };
             Ok::<_, crate::fuel::Exhausted>(Scalar {
@@ -86,10 +75,7 @@ impl Comparison<'_> {
         if dropped {
             return Ok(Finding::equal(Reason::Percent));
         }
-        Ok(Finding {
-            reason: Reason::Percent,
-            ..by_value
-        })
+        Ok(Finding { reason: Reason::Percent, ..by_value })
     }
 
     /// A reference with the sign, or a plain one that cannot be a share of one.
@@ -142,10 +128,7 @@ impl Comparison<'_> {
         {
             return Ok(Finding::equal(Reason::Angle));
         }
-        Ok(Finding {
-            reason: Reason::Angle,
-            ..radians
-        })
+        Ok(Finding { reason: Reason::Angle, ..radians })
     }
 
     fn quantities(&mut self, reference: &Scalar, answer: &Scalar) -> Outcome {
@@ -182,15 +165,9 @@ impl Comparison<'_> {
         };
         let factor = self.bench.pool.rational(factor)?;
         let converted = self.bench.pool.product(answer.id, factor)?;
-        let converted = Scalar {
-            id: converted,
-            ..Scalar::exact(converted)
-        };
+        let converted = Scalar { id: converted, ..Scalar::exact(converted) };
         let finding = self.numbers(reference, &converted)?;
-        Ok(Finding {
-            reason: Reason::Unit,
-            ..finding
-        })
+        Ok(Finding { reason: Reason::Unit, ..finding })
     }
 
     /// Values without their marks.
@@ -198,11 +175,7 @@ impl Comparison<'_> {
         let finding = self.expressions(reference.id, answer.id)?;
         if finding.is_equal() {
             let reduced = self.policy.lowest_terms.is_on() && answer.reducible;
-            return Ok(if reduced {
-                Finding::different(Reason::SameForm)
-            } else {
-                finding
-            });
+            return Ok(if reduced { Finding::different(Reason::SameForm) } else { finding });
         }
         if reference.shape == Shape::Exact
             && answer.shape == Shape::Exact
@@ -242,10 +215,9 @@ impl Comparison<'_> {
     ) -> Result<Holds, crate::fuel::Exhausted> {
         match self.policy.numeric {
             Numeric::Exact => Ok(Holds::No),
-            Numeric::Rounding {
-                answer_digits_min,
-                reference_digits_min,
-            } => self.rounded(reference, answer, (answer_digits_min, reference_digits_min)),
+            Numeric::Rounding { answer_digits_min, reference_digits_min } => {
+                self.rounded(reference, answer, (answer_digits_min, reference_digits_min))
+            }
             Numeric::Absolute { digits } => {
                 self.within(reference.id, answer.id, &unit(i64::from(digits)))
             }
@@ -277,50 +249,28 @@ impl Comparison<'_> {
         let half = exact::fraction(1, 2);
         match (reference.shape, answer.shape) {
             (Shape::Exact, Shape::Exact) => Ok(Holds::No),
-            (
-                Shape::Exact,
-                Shape::Decimal {
-                    decimals,
-                    significant,
-                },
-            ) => {
+            (Shape::Exact, Shape::Decimal { decimals, significant }) => {
                 if significant < answer_digits {
                     return Ok(Holds::No);
                 }
                 self.within(reference.id, answer.id, &(unit(decimals) * half))
             }
-            (
-                Shape::Decimal {
-                    decimals,
-                    significant,
-                },
-                Shape::Exact,
-            ) => {
+            (Shape::Decimal { decimals, significant }, Shape::Exact) => {
                 let traits = self.bench.pool.traits(&[answer.id]);
                 let needed = if traits.has_pi || traits.has_euler {
                     reference_digits.max(TRANSCENDENTAL_DIGITS_MIN)
                 } else {
                     reference_digits
                 };
-                let whole = self
-                    .bench
-                    .pool
-                    .as_rational(answer.id)
-                    .is_some_and(RBig::is_int);
+                let whole = self.bench.pool.as_rational(answer.id).is_some_and(RBig::is_int);
                 if significant < needed || whole {
                     return Ok(Holds::No);
                 }
                 self.within(reference.id, answer.id, &(unit(decimals) * half))
             }
             (
-                Shape::Decimal {
-                    decimals: own,
-                    significant,
-                },
-                Shape::Decimal {
-                    decimals: other,
-                    significant: shown,
-                },
+                Shape::Decimal { decimals: own, significant },
+                Shape::Decimal { decimals: other, significant: shown },
             ) => {
                 if other > own && significant >= reference_digits {
                     // A finer answer: close in proportion as well, so that 12.49 is not 12.5.
@@ -381,14 +331,8 @@ impl Comparison<'_> {
         }
         let mut pairs = Vec::new();
         for (to, from) in left.into_iter().zip(right) {
-            let from = self
-                .bench
-                .pool
-                .insert(crate::expression::Node::Variable(from))?;
-            let to = self
-                .bench
-                .pool
-                .insert(crate::expression::Node::Variable(to))?;
+            let from = self.bench.pool.insert(crate::expression::Node::Variable(from))?;
+            let to = self.bench.pool.insert(crate::expression::Node::Variable(to))?;
             pairs.push((from, to));
         }
         let renamed = self.bench.pool.substitute(answer, &pairs)?;
@@ -398,14 +342,6 @@ impl Comparison<'_> {
 
 /// `10^-digits`.
 fn unit(digits: i64) -> RBig {
-    let power = UBig::from(10u8).pow(
-        usize::try_from(digits.unsigned_abs())
-            .unwrap_or(0)
-            .min(4096),
-    );
-    if digits >= 0 {
-        RBig::from_parts(IBig::ONE, power)
-    } else {
-        RBig::from(IBig::from(power))
-    }
+    let power = UBig::from(10u8).pow(usize::try_from(digits.unsigned_abs()).unwrap_or(0).min(4096));
+    if digits >= 0 { RBig::from_parts(IBig::ONE, power) } else { RBig::from(IBig::from(power)) }
 }

@@ -38,12 +38,7 @@ impl Comparison<'_> {
         };
         let zero = self.bench.pool.integer(0)?;
         let [c0, c1, c2] = coefficients;
-        if self
-            .bench
-            .pool
-            .as_rational(c2)
-            .is_some_and(dashu_ratio::RBig::is_zero)
-        {
+        if self.bench.pool.as_rational(c2).is_some_and(dashu_ratio::RBig::is_zero) {
             let Some(sign) = self.bench.order(c1, zero)? else {
                 return Ok(None);
             };
@@ -52,21 +47,13 @@ impl Comparison<'_> {
             }
             let minus = self.bench.pool.negate(c0)?;
             let root = self.bench.pool.quotient(minus, c1)?;
-            let relation = if sign == Ordering::Less {
-                relation.flipped()
-            } else {
-                relation
-            };
+            let relation = if sign == Ordering::Less { relation.flipped() } else { relation };
             return Ok(Some(half_lines(End::At(root), relation)));
         }
         let Some(sign) = self.bench.order(c2, zero)? else {
             return Ok(None);
         };
-        let relation = if sign == Ordering::Less {
-            relation.flipped()
-        } else {
-            relation
-        };
+        let relation = if sign == Ordering::Less { relation.flipped() } else { relation };
         self.solve_parabola([c0, c1, c2], relation, sign)
     }
 
@@ -90,11 +77,7 @@ impl Comparison<'_> {
         let upper = pool.sum(minus, root)?;
         let lower = pool.difference(minus, root)?;
         let (upper, lower) = (pool.quotient(upper, bottom)?, pool.quotient(lower, bottom)?);
-        let (low, high) = if sign == Ordering::Less {
-            (upper, lower)
-        } else {
-            (lower, upper)
-        };
+        let (low, high) = if sign == Ordering::Less { (upper, lower) } else { (lower, upper) };
         let Some(real) = self.bench.order(discriminant, zero)? else {
             return Ok(None);
         };
@@ -135,11 +118,7 @@ impl Comparison<'_> {
             return Ok(None);
         }
         let zero = self.bench.pool.integer(0)?;
-        let c2 = if self.bench.same(c2, zero)?.is_equal() {
-            zero
-        } else {
-            c2
-        };
+        let c2 = if self.bench.same(c2, zero)?.is_equal() { zero } else { c2 };
         Ok(Some([c0, c1, c2]))
     }
 
@@ -187,11 +166,7 @@ impl Comparison<'_> {
         if sign == Ordering::Equal {
             return Ok(None);
         }
-        let relation = if sign == Ordering::Less {
-            relation.flipped()
-        } else {
-            relation
-        };
+        let relation = if sign == Ordering::Less { relation.flipped() } else { relation };
         let minus = self.bench.pool.negate(c0)?;
         let bound = self.bench.pool.quotient(minus, c1)?;
         let Some(Ordering::Greater) = self.bench.order(bound, zero)? else {
@@ -218,28 +193,16 @@ impl Comparison<'_> {
             Some(Ordering::Greater) => (b, a),
             _ => return Ok(None),
         };
-        Ok(Some(outside_or_inside(
-            End::At(low),
-            End::At(high),
-            relation,
-        )))
+        Ok(Some(outside_or_inside(End::At(low), End::At(high), relation)))
     }
 }
 
 /// Where `x - end` has the sign that the relation asks for.
 fn half_lines(end: End, relation: Relation) -> Vec<Piece> {
-    let below = |closed| Piece {
-        low: End::Below,
-        low_closed: false,
-        high: end,
-        high_closed: closed,
-    };
-    let above = |closed| Piece {
-        low: end,
-        low_closed: closed,
-        high: End::Above,
-        high_closed: false,
-    };
+    let below =
+        |closed| Piece { low: End::Below, low_closed: false, high: end, high_closed: closed };
+    let above =
+        |closed| Piece { low: end, low_closed: closed, high: End::Above, high_closed: false };
     match relation {
         Relation::Less => vec![below(false)],
         Relation::LessOrEqual => vec![below(true)],
@@ -247,75 +210,33 @@ fn half_lines(end: End, relation: Relation) -> Vec<Piece> {
         Relation::GreaterOrEqual => vec![above(true)],
         Relation::NotEqual => vec![below(false), above(false)],
         Relation::Equal | Relation::In | Relation::NotIn | Relation::Subset | Relation::Other => {
-            vec![Piece {
-                low: end,
-                low_closed: true,
-                high: end,
-                high_closed: true,
-            }]
+            vec![Piece { low: end, low_closed: true, high: end, high_closed: true }]
         }
     }
 }
 
 /// Where a parabola that opens upwards has the sign that the relation asks for.
 fn outside_or_inside(low: End, high: End, relation: Relation) -> Vec<Piece> {
-    let inside = |closed| {
-        vec![Piece {
-            low,
-            low_closed: closed,
-            high,
-            high_closed: closed,
-        }]
-    };
+    let inside = |closed| vec![Piece { low, low_closed: closed, high, high_closed: closed }];
     let outside = |closed| {
-        let mut pieces = half_lines(
-            low,
-            if closed {
-                Relation::LessOrEqual
-            } else {
-                Relation::Less
-            },
-        );
+        let mut pieces =
+            half_lines(low, if closed { Relation::LessOrEqual } else { Relation::Less });
         pieces.extend(half_lines(
             high,
-            if closed {
-                Relation::GreaterOrEqual
-            } else {
-                Relation::Greater
-            },
+            if closed { Relation::GreaterOrEqual } else { Relation::Greater },
         ));
         pieces
     };
-    let point = |end| Piece {
-        low: end,
-        low_closed: true,
-        high: end,
-        high_closed: true,
-    };
+    let point = |end| Piece { low: end, low_closed: true, high: end, high_closed: true };
     match relation {
         Relation::Less => inside(false),
         Relation::LessOrEqual => inside(true),
         Relation::Greater => outside(false),
         Relation::GreaterOrEqual => outside(true),
         Relation::NotEqual => vec![
-            Piece {
-                low: End::Below,
-                low_closed: false,
-                high: low,
-                high_closed: false,
-            },
-            Piece {
-                low,
-                low_closed: false,
-                high,
-                high_closed: false,
-            },
-            Piece {
-                low: high,
-                low_closed: false,
-                high: End::Above,
-                high_closed: false,
-            },
+            Piece { low: End::Below, low_closed: false, high: low, high_closed: false },
+            Piece { low, low_closed: false, high, high_closed: false },
+            Piece { low: high, low_closed: false, high: End::Above, high_closed: false },
         ],
         Relation::Equal | Relation::In | Relation::NotIn | Relation::Subset | Relation::Other => {
             vec![point(low), point(high)]

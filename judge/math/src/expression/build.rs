@@ -53,11 +53,7 @@ impl Pool {
             (None, Some(_)) if self.as_rational(left).is_some() => return Ok(right),
             _ => {}
         }
-        let (first, second) = if left <= right {
-            (left, right)
-        } else {
-            (right, left)
-        };
+        let (first, second) = if left <= right { (left, right) } else { (right, left) };
         if let Some(folded) = self.collect_like_terms(first, second)? {
             return Ok(folded);
         }
@@ -137,11 +133,7 @@ impl Pool {
             let two = self.integer(2)?;
             return self.power(left, two);
         }
-        let (first, second) = if left <= right {
-            (left, right)
-        } else {
-            (right, left)
-        };
+        let (first, second) = if left <= right { (left, right) } else { (right, left) };
         self.insert(Node::Product(first, second))
     }
 
@@ -197,11 +189,7 @@ impl Pool {
         }
         if self.as_infinity(right).is_some() {
             let finite = self.as_infinity(left).is_none();
-            return if finite {
-                self.integer(0)
-            } else {
-                self.insert(Node::Undefined)
-            };
+            return if finite { self.integer(0) } else { self.insert(Node::Undefined) };
         }
         if left == right {
             return self.integer(1);
@@ -239,11 +227,7 @@ impl Pool {
         if let (Some(a), Some(b)) = (self.as_rational(left), self.as_rational(right)) {
             return Ok(if a >= b { left } else { right });
         }
-        let (first, second) = if left <= right {
-            (left, right)
-        } else {
-            (right, left)
-        };
+        let (first, second) = if left <= right { (left, right) } else { (right, left) };
         self.insert(Node::Maximum(first, second))
     }
 
@@ -329,9 +313,7 @@ impl Pool {
         let turns = if core == pi {
             Some(turns)
         } else {
-            self.as_rational(argument)
-                .filter(|value| value.is_zero())
-                .cloned()
+            self.as_rational(argument).filter(|value| value.is_zero()).cloned()
         };
         if let Some(turns) = turns {
             let turns = match function {
@@ -348,11 +330,7 @@ impl Pool {
             if negative {
                 let positive = self.negate(argument)?;
                 let value = self.insert(Node::Apply(function, positive))?;
-                return if function == Function::Sin {
-                    self.negate(value)
-                } else {
-                    Ok(value)
-                };
+                return if function == Function::Sin { self.negate(value) } else { Ok(value) };
             }
         }
         self.insert(Node::Apply(function, argument))
@@ -386,21 +364,15 @@ impl Pool {
         let half = self.rational(exact::fraction(1, 2))?;
         let root = self.power(base, half)?;
         let value = self.product(half, root)?;
-        if negative {
-            self.negate(value).map(Some)
-        } else {
-            Ok(Some(value))
-        }
+        if negative { self.negate(value).map(Some) } else { Ok(Some(value)) }
     }
 }
 
 fn rational_value(function: Function, value: &RBig) -> Option<RBig> {
     match function {
-        Function::Abs => Some(if exact::is_negative(value) {
-            -value.clone()
-        } else {
-            value.clone()
-        }),
+        Function::Abs => {
+            Some(if exact::is_negative(value) { -value.clone() } else { value.clone() })
+        }
         Function::Floor => Some(RBig::from(value.floor())),
         Function::Ceiling => Some(RBig::from(value.ceil())),
         Function::Sign => Some(exact::integer(match value.cmp(&RBig::ZERO) {

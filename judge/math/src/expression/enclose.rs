@@ -44,10 +44,7 @@ impl Pool {
             }
             values[id.index()] = value;
         }
-        let found = roots
-            .iter()
-            .map(|root| values[root.index()].clone())
-            .collect();
+        let found = roots.iter().map(|root| values[root.index()].clone()).collect();
         Ok((found, largest - smallest))
     }
 
@@ -147,11 +144,7 @@ fn rational_power(base: &Enclosure, power: &RBig, arithmetic: &mut Arithmetic) -
                 let size = Enclosure::Real(ball.negate());
                 let value = general_power(&size, &exponent, arithmetic);
                 let flips = power.numerator() % IBig::from(2) != IBig::ZERO;
-                let sign = if flips {
-                    Ball::one().negate()
-                } else {
-                    Ball::one()
-                };
+                let sign = if flips { Ball::one().negate() } else { Ball::one() };
                 return arithmetic.product(&value, &Enclosure::Real(sign));
             }
             _ => {}
@@ -166,21 +159,11 @@ fn general_power(base: &Enclosure, exponent: &Enclosure, arithmetic: &mut Arithm
     {
         return arithmetic.integer_power(base, &whole);
     }
-    if let (
-        Enclosure::Real(ball),
-        Enclosure::Huge {
-            negative: false,
-            bits,
-        },
-    ) = (base, exponent)
-    {
+    if let (Enclosure::Real(ball), Enclosure::Huge { negative: false, bits }) = (base, exponent) {
         let above_two = ball.lower().log2().is_some_and(|size| size >= 1);
         if above_two && ball.sign() == Some(Ordering::Greater) {
             let bits = 1_i64.checked_shl(u32::try_from(*bits).unwrap_or(40).min(40));
-            return Enclosure::Huge {
-                negative: false,
-                bits: bits.unwrap_or(1 << 40),
-            };
+            return Enclosure::Huge { negative: false, bits: bits.unwrap_or(1 << 40) };
         }
     }
     let log = arithmetic.logarithm(base);
@@ -195,10 +178,7 @@ fn exact_integer(ball: &Ball, arithmetic: &Arithmetic) -> Option<IBig> {
     }
     let whole = arithmetic.floor(ball)?;
     let back = arithmetic.integer(&whole)?;
-    arithmetic
-        .sub(ball, &back)?
-        .is_exact_zero()
-        .then_some(whole)
+    arithmetic.sub(ball, &back)?.is_exact_zero().then_some(whole)
 }
 
 fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
@@ -224,11 +204,9 @@ fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> 
             | Enclosure::NotReal
             | Enclosure::Unknown => value.clone(),
         },
-        Function::Argument => real(
-            value
-                .parts()
-                .and_then(|(re, im)| arithmetic.argument(&re, &im)),
-        ),
+        Function::Argument => {
+            real(value.parts().and_then(|(re, im)| arithmetic.argument(&re, &im)))
+        }
         Function::Abs => absolute(value, arithmetic),
         Function::Floor
         | Function::Ceiling
@@ -237,13 +215,9 @@ fn apply(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) -> 
         | Function::DoubleFactorial => match value {
             Enclosure::Real(ball) => stepped(function, ball, arithmetic),
             Enclosure::Undefined => Enclosure::Undefined,
-            Enclosure::Huge {
-                negative: false,
-                bits,
-            } if function == Function::Factorial => Enclosure::Huge {
-                negative: false,
-                bits: *bits,
-            },
+            Enclosure::Huge { negative: false, bits } if function == Function::Factorial => {
+                Enclosure::Huge { negative: false, bits: *bits }
+            }
             Enclosure::Complex(..)
             | Enclosure::Huge { .. }
             | Enclosure::NotReal
@@ -271,11 +245,7 @@ fn circular(function: Function, value: &Enclosure, arithmetic: &mut Arithmetic) 
 fn arc_sine(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
     let Enclosure::Real(ball) = value else {
         // The arc sine is real on [-1, 1] only.
-        return if value.is_surely_not_real() {
-            Enclosure::NotReal
-        } else {
-            Enclosure::Unknown
-        };
+        return if value.is_surely_not_real() { Enclosure::NotReal } else { Enclosure::Unknown };
     };
     let inner = || {
         let square = arithmetic.mul(ball, ball)?;
@@ -286,9 +256,7 @@ fn arc_sine(value: &Enclosure, arithmetic: &mut Arithmetic) -> Enclosure {
     };
     match rest.sign() {
         Some(Ordering::Greater) => {
-            let slope = arithmetic
-                .sqrt(&rest)
-                .and_then(|root| arithmetic.div(ball, &root));
+            let slope = arithmetic.sqrt(&rest).and_then(|root| arithmetic.div(ball, &root));
             real(slope.and_then(|slope| arithmetic.atan(&slope)))
         }
         Some(Ordering::Equal) => {
@@ -321,10 +289,7 @@ fn absolute(value: &Enclosure, arithmetic: &Arithmetic) -> Enclosure {
                 .and_then(|norm| arithmetic.sqrt(&norm));
             real(norm)
         }
-        Enclosure::Huge { bits, .. } => Enclosure::Huge {
-            negative: false,
-            bits: *bits,
-        },
+        Enclosure::Huge { bits, .. } => Enclosure::Huge { negative: false, bits: *bits },
         Enclosure::NotReal => Enclosure::Unknown,
         Enclosure::Undefined | Enclosure::Unknown => value.clone(),
     }
@@ -332,12 +297,10 @@ fn absolute(value: &Enclosure, arithmetic: &Arithmetic) -> Enclosure {
 
 fn stepped(function: Function, ball: &Ball, arithmetic: &Arithmetic) -> Enclosure {
     let result = match function {
-        Function::Floor => arithmetic
-            .floor(ball)
-            .and_then(|whole| arithmetic.integer(&whole)),
-        Function::Ceiling => arithmetic
-            .floor(&ball.negate())
-            .and_then(|whole| arithmetic.integer(&-whole)),
+        Function::Floor => arithmetic.floor(ball).and_then(|whole| arithmetic.integer(&whole)),
+        Function::Ceiling => {
+            arithmetic.floor(&ball.negate()).and_then(|whole| arithmetic.integer(&-whole))
+        }
         Function::Sign => ball.sign().map(|sign| match sign {
             Ordering::Less => Ball::one().negate(),
             Ordering::Equal => Ball::zero(),
@@ -370,10 +333,9 @@ fn factorial(function: Function, ball: &Ball, arithmetic: &Arithmetic) -> Enclos
 fn large_factorial(function: Function, ball: &Ball) -> Enclosure {
     let positive = ball.sign() == Some(Ordering::Greater);
     match ball.lower().log2() {
-        Some(size) if size >= 4 && positive && function == Function::Factorial => Enclosure::Huge {
-            negative: false,
-            bits: (1 << size.min(40)).min(limits::EXPONENT_MAX),
-        },
+        Some(size) if size >= 4 && positive && function == Function::Factorial => {
+            Enclosure::Huge { negative: false, bits: (1 << size.min(40)).min(limits::EXPONENT_MAX) }
+        }
         _ => Enclosure::Unknown,
     }
 }
@@ -394,10 +356,7 @@ fn maximum(left: &Enclosure, right: &Enclosure, arithmetic: &Arithmetic) -> Encl
     let (Enclosure::Real(a), Enclosure::Real(b)) = (left, right) else {
         return Enclosure::Unknown;
     };
-    match arithmetic
-        .sub(a, b)
-        .and_then(|difference| difference.sign())
-    {
+    match arithmetic.sub(a, b).and_then(|difference| difference.sign()) {
         Some(Ordering::Less) => right.clone(),
         Some(_) => left.clone(),
         None => Enclosure::Unknown,

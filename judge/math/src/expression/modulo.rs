@@ -69,9 +69,7 @@ impl Pool {
             Node::Product(left, right) => at(left).zip(at(right)).map(|(a, b)| field.mul(a, b)),
             Node::Quotient(left, right) => {
                 fuel.spend(20)?;
-                at(left)
-                    .zip(at(right))
-                    .and_then(|(a, b)| Some(field.mul(a, field.inverse(b)?)))
+                at(left).zip(at(right)).and_then(|(a, b)| Some(field.mul(a, field.inverse(b)?)))
             }
             Node::Power(base, exponent) => {
                 fuel.spend(40)?;
@@ -128,20 +126,13 @@ impl Pool {
     /// Logarithms of rationals add up over the factors.
     fn log_image(&self, argument: Id, values: &[Option<Element>], point: Point) -> Option<Element> {
         let field = point.field;
-        let Some(value) = self
-            .as_rational(argument)
-            .filter(|value| is_positive(value))
-        else {
+        let Some(value) = self.as_rational(argument).filter(|value| is_positive(value)) else {
             return Some(point.free(7, &[values[argument.index()]?]));
         };
         let part = |number: &dashu_int::UBig| {
             let (primes, rest) = exact::factor(number);
             let rest_image = field.integer(&IBig::from(rest.clone()));
-            let mut sum = if rest.is_one() {
-                Element::ZERO
-            } else {
-                point.free(8, &[rest_image])
-            };
+            let mut sum = if rest.is_one() { Element::ZERO } else { point.free(8, &[rest_image]) };
             for (prime, count) in primes {
                 let log = point.free(8, &[Element::from_real(prime)]);
                 sum = field.add(sum, field.mul(log, Element::from_real(u64::from(count))));
@@ -164,9 +155,5 @@ fn even_root(field: Field, value: &RBig, degree: u32) -> Option<Element> {
         return None;
     }
     let root = field.square_root(value)?;
-    if odd == 1 {
-        Some(root)
-    } else {
-        field.odd_root(root, odd)
-    }
+    if odd == 1 { Some(root) } else { field.odd_root(root, odd) }
 }

@@ -40,11 +40,7 @@ impl Traits {
 
 impl Pool {
     pub(crate) fn traits(&self, roots: &[Id]) -> Traits {
-        let mut traits = Traits {
-            is_algebraic: true,
-            is_polynomial: true,
-            ..Traits::default()
-        };
+        let mut traits = Traits { is_algebraic: true, is_polynomial: true, ..Traits::default() };
         for id in self.reachable(roots) {
             self.note(id, &mut traits);
         }

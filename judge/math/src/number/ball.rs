@@ -34,24 +34,15 @@ pub(crate) struct Arithmetic {
 
 impl Ball {
     pub(crate) fn zero() -> Self {
-        Self {
-            middle: Repr::zero(),
-            radius: Magnitude::ZERO,
-        }
+        Self { middle: Repr::zero(), radius: Magnitude::ZERO }
     }
 
     pub(crate) fn one() -> Self {
-        Self {
-            middle: Repr::one(),
-            radius: Magnitude::ZERO,
-        }
+        Self { middle: Repr::one(), radius: Magnitude::ZERO }
     }
 
     pub(crate) fn negate(&self) -> Self {
-        Self {
-            middle: -self.middle.clone(),
-            radius: self.radius,
-        }
+        Self { middle: -self.middle.clone(), radius: self.radius }
     }
 
     pub(super) fn middle_magnitude(&self) -> Magnitude {
@@ -118,11 +109,7 @@ pub(super) fn magnitude_of(value: &Repr<2>) -> Magnitude {
 
 impl Arithmetic {
     pub(crate) fn new(precision: usize) -> Self {
-        Self {
-            context: Context::new(precision),
-            precision,
-            cache: ConstCache::new(),
-        }
+        Self { context: Context::new(precision), precision, cache: ConstCache::new() }
     }
 
     pub(crate) fn precision(&self) -> usize {
@@ -144,18 +131,12 @@ impl Arithmetic {
         }
         let precision = i64::try_from(self.precision).ok()?;
         let error = Magnitude::power_of_two(exponent + 1 - precision);
-        Some(Ball {
-            middle,
-            radius: radius.add(error),
-        })
+        Some(Ball { middle, radius: radius.add(error) })
     }
 
     fn exact_or_rounded(&self, value: &Float, radius: Magnitude, exact: bool) -> Option<Ball> {
         if exact && value.repr().is_finite() {
-            return Some(Ball {
-                middle: value.repr().clone(),
-                radius,
-            });
+            return Some(Ball { middle: value.repr().clone(), radius });
         }
         self.rounded(value, radius)
     }
@@ -210,10 +191,7 @@ impl Arithmetic {
         let exact = matches!(quotient, dashu_float::round::Rounded::Exact(_));
         let value = quotient.value();
         let size = magnitude_of(value.repr()).add(Magnitude::power_of_two(
-            magnitude_of(value.repr())
-                .log2()
-                .unwrap_or(0)
-                .saturating_sub(40),
+            magnitude_of(value.repr()).log2().unwrap_or(0).saturating_sub(40),
         ));
         let radius = left.radius.add(size.mul(right.radius)).div(floor);
         self.exact_or_rounded(&value, radius, exact)
@@ -272,10 +250,7 @@ mod tests {
 
     fn number(arithmetic: &Arithmetic, numerator: i64, denominator: u64) -> Ball {
         arithmetic
-            .rational(&RBig::from_parts(
-                IBig::from(numerator),
-                UBig::from(denominator),
-            ))
+            .rational(&RBig::from_parts(IBig::from(numerator), UBig::from(denominator)))
             .unwrap()
     }
 
@@ -295,10 +270,7 @@ mod tests {
         let arithmetic = Arithmetic::new(96);
         let left = number(&arithmetic, 1, 3);
         let right = number(&arithmetic, 1_000_000_001, 3_000_000_000);
-        assert_eq!(
-            arithmetic.sub(&right, &left).unwrap().sign(),
-            Some(Ordering::Greater)
-        );
+        assert_eq!(arithmetic.sub(&right, &left).unwrap().sign(), Some(Ordering::Greater));
         assert_eq!(arithmetic.sub(&left, &left).unwrap().sign(), None);
     }
 }

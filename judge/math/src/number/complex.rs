@@ -75,25 +75,12 @@ impl Arithmetic {
             (Huge { negative, bits }, Real(ball)) | (Real(ball), Huge { negative, bits }) => {
                 match ball.upper().log2() {
                     Some(size) if size + 2 >= *bits => Unknown,
-                    _ => Huge {
-                        negative: *negative,
-                        bits: bits - 1,
-                    },
+                    _ => Huge { negative: *negative, bits: bits - 1 },
                 }
             }
-            (
-                Huge {
-                    negative: a,
-                    bits: p,
-                },
-                Huge {
-                    negative: b,
-                    bits: q,
-                },
-            ) if a == b => Huge {
-                negative: *a,
-                bits: *p.max(q),
-            },
+            (Huge { negative: a, bits: p }, Huge { negative: b, bits: q }) if a == b => {
+                Huge { negative: *a, bits: *p.max(q) }
+            }
             _ => match (left.parts(), right.parts()) {
                 (Some((a, b)), Some((c, d))) => complex(self.add(&a, &c), self.add(&b, &d)),
                 _ => Unknown,
@@ -118,19 +105,9 @@ impl Arithmetic {
                     _ => Unknown,
                 }
             }
-            (
-                Huge {
-                    negative: a,
-                    bits: p,
-                },
-                Huge {
-                    negative: b,
-                    bits: q,
-                },
-            ) => Huge {
-                negative: a != b,
-                bits: p.saturating_add(*q),
-            },
+            (Huge { negative: a, bits: p }, Huge { negative: b, bits: q }) => {
+                Huge { negative: a != b, bits: p.saturating_add(*q) }
+            }
             _ => match (left.parts(), right.parts()) {
                 (Some(left), Some(right)) => self.complex_product(&left, &right),
                 _ => Unknown,
@@ -175,10 +152,9 @@ impl Arithmetic {
                 None => self.huge_power(ball, &size),
             },
             Complex(..) => self.complex_power(base, &size),
-            Huge { negative, bits } if !size.is_zero() => Huge {
-                negative: *negative && size % 2u8 == 1,
-                bits: *bits,
-            },
+            Huge { negative, bits } if !size.is_zero() => {
+                Huge { negative: *negative && size % 2u8 == 1, bits: *bits }
+            }
             Huge { .. } => Real(Ball::one()),
             Undefined => Undefined,
             NotReal | Unknown => Unknown,
@@ -218,10 +194,7 @@ impl Arithmetic {
         let count = i64::try_from(size).unwrap_or(limits::EXPONENT_MAX);
         let bits = low.saturating_mul(count);
         let odd = size.clone() % 2u8 == 1;
-        Huge {
-            negative: sign == Ordering::Less && odd,
-            bits,
-        }
+        Huge { negative: sign == Ordering::Less && odd, bits }
     }
 
     pub(crate) fn exponential(&mut self, value: &Enclosure) -> Enclosure {
@@ -237,12 +210,7 @@ impl Arithmetic {
                 };
                 complex(self.mul(&size, &cosine), self.mul(&size, &sine))
             }
-            Huge {
-                negative: false, ..
-            } => Huge {
-                negative: false,
-                bits: limits::EXPONENT_MAX,
-            },
+            Huge { negative: false, .. } => Huge { negative: false, bits: limits::EXPONENT_MAX },
             Undefined => Undefined,
             Huge { .. } | NotReal | Unknown => Unknown,
         }
@@ -264,9 +232,7 @@ impl Arithmetic {
                     .and_then(|(a, b)| self.add(&a, &b))
                     .and_then(|norm| self.ln(&norm));
                 let half = self.rational(&super::exact::fraction(1, 2));
-                let size = norm
-                    .zip(half)
-                    .and_then(|(norm, half)| self.mul(&norm, &half));
+                let size = norm.zip(half).and_then(|(norm, half)| self.mul(&norm, &half));
                 complex(size, self.argument(re, im))
             }
             Undefined => Undefined,
@@ -287,11 +253,7 @@ impl Arithmetic {
             (_, Some(sign @ (Ordering::Greater | Ordering::Less))) => {
                 let slope = self.div(re, im)?;
                 let angle = self.atan(&slope)?;
-                let start = if sign == Ordering::Greater {
-                    half_pi
-                } else {
-                    half_pi.negate()
-                };
+                let start = if sign == Ordering::Greater { half_pi } else { half_pi.negate() };
                 self.sub(&start, &angle)
             }
             (Some(Ordering::Less), Some(Ordering::Equal)) => Some(pi),
@@ -307,13 +269,7 @@ impl Arithmetic {
                 Some(_) => real(self.sqrt(ball)),
                 None => Unknown,
             },
-            Huge {
-                negative: false,
-                bits,
-            } => Huge {
-                negative: false,
-                bits: bits / 2,
-            },
+            Huge { negative: false, bits } => Huge { negative: false, bits: bits / 2 },
             Complex(..) => {
                 let log = self.logarithm(value);
                 let half = real(self.rational(&super::exact::fraction(1, 2)));
@@ -332,10 +288,7 @@ fn exp_out_of_range(argument: &Ball) -> Enclosure {
     match argument.sign() {
         Some(Ordering::Greater) if far => {
             let size = argument.lower().log2().unwrap_or(0).min(40);
-            Huge {
-                negative: false,
-                bits: 1 << size,
-            }
+            Huge { negative: false, bits: 1 << size }
         }
         _ => Unknown,
     }

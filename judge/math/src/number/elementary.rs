@@ -13,10 +13,7 @@ use super::magnitude::Magnitude;
 
 impl Arithmetic {
     pub(crate) fn exp(&mut self, value: &Ball) -> Option<Ball> {
-        if value
-            .middle_magnitude()
-            .compare(Magnitude::power_of_two(39))
-            == Ordering::Greater
+        if value.middle_magnitude().compare(Magnitude::power_of_two(39)) == Ordering::Greater
             || value.radius.compare(Magnitude::power_of_two(-1)) == Ordering::Greater
         {
             return None;
@@ -60,10 +57,7 @@ impl Arithmetic {
         let two = self.integer(&IBig::from(2))?;
         let log = self.ln(&two)?;
         let turns = self.div(value, &log)?;
-        let middle = Ball {
-            radius: Magnitude::ZERO,
-            ..turns
-        };
+        let middle = Ball { radius: Magnitude::ZERO, ..turns };
         let whole = self.floor(&middle)?;
         let shift = isize::try_from(&whole).ok()?;
         let whole = self.integer(&whole)?;
@@ -71,11 +65,7 @@ impl Arithmetic {
         if rest.upper().log2().is_some_and(|size| size >= 3) {
             return None;
         }
-        let result = if rest.is_exact_zero() {
-            Ball::one()
-        } else {
-            self.exp_series(&rest)?
-        };
+        let result = if rest.is_exact_zero() { Ball::one() } else { self.exp_series(&rest)? };
         Some(self.scaled_by_two(&result, shift))
     }
 
@@ -96,10 +86,7 @@ impl Arithmetic {
         }
         let exponent = value.middle_magnitude().log2()?;
         let shift = isize::try_from(exponent).ok()?;
-        let point = Ball {
-            middle: value.middle.clone(),
-            radius: Magnitude::ZERO,
-        };
+        let point = Ball { middle: value.middle.clone(), radius: Magnitude::ZERO };
         let mantissa = self.scaled_by_two(&point, -shift);
         let mut result = self.ln_of_mantissa(&mantissa)?;
         if exponent != 0 {
@@ -121,11 +108,7 @@ impl Arithmetic {
         let mut bits = 40;
         loop {
             let last = bits * 3 >= self.precision + 8;
-            let rounds = Self::new(if last {
-                self.precision + 16
-            } else {
-                bits * 3 + 16
-            });
+            let rounds = Self::new(if last { self.precision + 16 } else { bits * 3 + 16 });
             let power = match guess.is_exact_zero() {
                 true => Ball::one(),
                 false => rounds.exp_series(&guess)?,
@@ -167,17 +150,9 @@ impl Arithmetic {
         if let Some(size) = self.negligible(value) {
             // |sin x - x| <= |x|^3 and |cos x - 1| <= x^2.
             let square = size.mul(size);
-            let sine = Ball {
-                middle: value.middle.clone(),
-                radius: value.radius.add(square.mul(size)),
-            };
-            return Some((
-                sine,
-                Ball {
-                    radius: square,
-                    ..Ball::one()
-                },
-            ));
+            let sine =
+                Ball { middle: value.middle.clone(), radius: value.radius.add(square.mul(size)) };
+            return Some((sine, Ball { radius: square, ..Ball::one() }));
         }
         let (sine, cosine) = self.context.sin_cos(&value.middle, Some(&mut self.cache));
         let sine = self.rounded(&sine.ok()?.value(), value.radius)?;
@@ -196,11 +171,8 @@ impl Arithmetic {
             let inverse = self.div(&Ball::one(), value)?;
             let rest = self.atan_series(&inverse)?;
             let quarter = self.scaled_by_two(&self.pi_ball()?, -1);
-            let quarter = if value.middle.sign() == Sign::Negative {
-                quarter.negate()
-            } else {
-                quarter
-            };
+            let quarter =
+                if value.middle.sign() == Sign::Negative { quarter.negate() } else { quarter };
             return self.sub(&quarter, &rest);
         }
         self.atan_series(value)
@@ -239,14 +211,9 @@ impl Arithmetic {
 
     fn scaled_by_two(&self, value: &Ball, exponent: isize) -> Ball {
         let scale = Magnitude::power_of_two(exponent as i64);
-        let shifted = Repr::new(
-            value.middle.significand().clone(),
-            value.middle.exponent() + exponent,
-        );
-        Ball {
-            middle: shifted,
-            radius: value.radius.mul(scale),
-        }
+        let shifted =
+            Repr::new(value.middle.significand().clone(), value.middle.exponent() + exponent);
+        Ball { middle: shifted, radius: value.radius.mul(scale) }
     }
 }
 
@@ -259,10 +226,7 @@ mod tests {
 
     fn number(arithmetic: &Arithmetic, numerator: i64, denominator: u64) -> Ball {
         arithmetic
-            .rational(&RBig::from_parts(
-                IBig::from(numerator),
-                UBig::from(denominator),
-            ))
+            .rational(&RBig::from_parts(IBig::from(numerator), UBig::from(denominator)))
             .unwrap()
     }
 
@@ -289,16 +253,9 @@ mod tests {
                 let spread = size.add(size).mul(value.radius.add(value.radius));
                 let library = arithmetic.rounded(&library, spread).unwrap();
                 let difference = arithmetic.sub(&own, &library).unwrap();
-                assert_eq!(
-                    difference.sign(),
-                    None,
-                    "{numerator}/{denominator} at {precision}"
-                );
+                assert_eq!(difference.sign(), None, "{numerator}/{denominator} at {precision}");
                 let certain = difference.certain_bits(library.upper());
-                assert!(
-                    certain > i64::try_from(precision).unwrap() - 20,
-                    "{certain}"
-                );
+                assert!(certain > i64::try_from(precision).unwrap() - 20, "{certain}");
             }
         }
     }
@@ -307,30 +264,18 @@ mod tests {
     fn ln_agrees_with_the_library_inside_its_radius() {
         for precision in [96, 192, 448, 1500] {
             let mut arithmetic = Arithmetic::new(precision);
-            for (numerator, denominator) in [
-                (2, 1),
-                (1, 3),
-                (22, 7),
-                (999, 1000),
-                (1, 1_000_000),
-                (7_777_777, 2),
-            ] {
+            for (numerator, denominator) in
+                [(2, 1), (1, 3), (22, 7), (999, 1000), (1, 1_000_000), (7_777_777, 2)]
+            {
                 let value = number(&arithmetic, numerator, denominator);
                 let own = arithmetic.ln(&value).unwrap();
                 let library = arithmetic.context.ln(&value.middle, None).unwrap().value();
                 let spread = value.radius.div(value.lower());
                 let library = arithmetic.rounded(&library, spread).unwrap();
                 let difference = arithmetic.sub(&own, &library).unwrap();
-                assert_eq!(
-                    difference.sign(),
-                    None,
-                    "{numerator}/{denominator} at {precision}"
-                );
+                assert_eq!(difference.sign(), None, "{numerator}/{denominator} at {precision}");
                 let certain = difference.certain_bits(library.upper());
-                assert!(
-                    certain > i64::try_from(precision).unwrap() - 24,
-                    "{certain}"
-                );
+                assert!(certain > i64::try_from(precision).unwrap() - 24, "{certain}");
             }
         }
     }
@@ -353,52 +298,27 @@ mod tests {
         let mut arithmetic = Arithmetic::new(96);
         let tiny = arithmetic.scaled_by_two(&Ball::one(), -1_000_000_000);
         let exponential = arithmetic.exp(&tiny).unwrap();
-        assert_eq!(
-            arithmetic.sub(&exponential, &Ball::one()).unwrap().sign(),
-            None
-        );
+        assert_eq!(arithmetic.sub(&exponential, &Ball::one()).unwrap().sign(), None);
         let (sine, cosine) = arithmetic.sin_cos(&tiny).unwrap();
         assert_eq!(sine.sign(), Some(Ordering::Greater));
-        assert!(
-            arithmetic
-                .sub(&cosine, &Ball::one())
-                .unwrap()
-                .sign()
-                .is_none()
-        );
+        assert!(arithmetic.sub(&cosine, &Ball::one()).unwrap().sign().is_none());
     }
 
     #[test]
     fn atan_agrees_with_the_library_inside_its_radius() {
         for precision in [96, 192, 448] {
             let arithmetic = Arithmetic::new(precision);
-            for (numerator, denominator) in [
-                (1, 1),
-                (1, 3),
-                (-7, 5),
-                (99, 1),
-                (1, 1000),
-                (-1, 1_000_000_007),
-            ] {
+            for (numerator, denominator) in
+                [(1, 1), (1, 3), (-7, 5), (99, 1), (1, 1000), (-1, 1_000_000_007)]
+            {
                 let value = number(&arithmetic, numerator, denominator);
                 let own = arithmetic.atan(&value).unwrap();
-                let library = arithmetic
-                    .context
-                    .atan(&value.middle, None)
-                    .unwrap()
-                    .value();
+                let library = arithmetic.context.atan(&value.middle, None).unwrap().value();
                 let library = arithmetic.rounded(&library, value.radius).unwrap();
                 let difference = arithmetic.sub(&own, &library).unwrap();
-                assert_eq!(
-                    difference.sign(),
-                    None,
-                    "{numerator}/{denominator} at {precision}"
-                );
+                assert_eq!(difference.sign(), None, "{numerator}/{denominator} at {precision}");
                 let certain = difference.certain_bits(library.upper());
-                assert!(
-                    certain > i64::try_from(precision).unwrap() - 20,
-                    "{certain}"
-                );
+                assert!(certain > i64::try_from(precision).unwrap() - 20, "{certain}");
             }
         }
     }

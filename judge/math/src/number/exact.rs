@@ -135,10 +135,7 @@ pub(crate) fn double_factorial(value: &RBig) -> Option<RBig> {
 
 /// Product of `first, first + step, ...` up to `last`, by halves.
 fn product(first: u32, last: u32, step: u32) -> UBig {
-    let mut factors: Vec<UBig> = (first..=last)
-        .step_by(step as usize)
-        .map(UBig::from)
-        .collect();
+    let mut factors: Vec<UBig> = (first..=last).step_by(step as usize).map(UBig::from).collect();
     while factors.len() > 1 {
         factors = factors
             .chunks(2)

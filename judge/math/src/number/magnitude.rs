@@ -14,20 +14,11 @@ pub(crate) struct Magnitude {
 }
 
 impl Magnitude {
-    pub(crate) const ZERO: Self = Self {
-        mantissa: 0.0,
-        exponent: 0,
-    };
-    pub(crate) const ONE: Self = Self {
-        mantissa: 1.0,
-        exponent: 0,
-    };
+    pub(crate) const ZERO: Self = Self { mantissa: 0.0, exponent: 0 };
+    pub(crate) const ONE: Self = Self { mantissa: 1.0, exponent: 0 };
 
     pub(crate) const fn power_of_two(exponent: i64) -> Self {
-        Self {
-            mantissa: 1.0,
-            exponent,
-        }
+        Self { mantissa: 1.0, exponent }
     }
 
     /// `top * 2^exponent`, rounded up by `INFLATION`.
@@ -42,10 +33,7 @@ impl Magnitude {
         let bits = value.to_bits();
         let raw = i64::try_from((bits >> 52) & 0x7ff).unwrap_or(0);
         let mantissa = f64::from_bits((bits & !(0x7ff << 52)) | (1023 << 52));
-        Self {
-            mantissa,
-            exponent: exponent.saturating_add(raw - 1023),
-        }
+        Self { mantissa, exponent: exponent.saturating_add(raw - 1023) }
     }
 
     pub(crate) fn is_zero(self) -> bool {
@@ -54,11 +42,7 @@ impl Magnitude {
 
     /// The exponent e with value < 2^(e+1); `None` for zero.
     pub(crate) fn log2(self) -> Option<i64> {
-        if self.is_zero() {
-            None
-        } else {
-            Some(self.exponent)
-        }
+        if self.is_zero() { None } else { Some(self.exponent) }
     }
 
     pub(crate) fn add(self, other: Self) -> Self {
@@ -68,17 +52,10 @@ impl Magnitude {
         if other.is_zero() {
             return self;
         }
-        let (big, small) = if self.exponent >= other.exponent {
-            (self, other)
-        } else {
-            (other, self)
-        };
+        let (big, small) =
+            if self.exponent >= other.exponent { (self, other) } else { (other, self) };
         let shift = big.exponent.saturating_sub(small.exponent);
-        let scaled = if shift > 60 {
-            f64::EPSILON
-        } else {
-            small.mantissa * exp2_negative(shift)
-        };
+        let scaled = if shift > 60 { f64::EPSILON } else { small.mantissa * exp2_negative(shift) };
         Self::normalized((big.mantissa + scaled) * INFLATION, big.exponent)
     }
 
@@ -108,11 +85,7 @@ impl Magnitude {
             return self;
         }
         let shift = self.exponent.saturating_sub(other.exponent);
-        let scaled = if shift > 60 {
-            f64::EPSILON
-        } else {
-            other.mantissa * exp2_negative(shift)
-        };
+        let scaled = if shift > 60 { f64::EPSILON } else { other.mantissa * exp2_negative(shift) };
         let value = self.mantissa / INFLATION - scaled * INFLATION;
         Self::normalized(value, self.exponent)
     }
@@ -122,10 +95,7 @@ impl Magnitude {
         if self.is_zero() {
             return self;
         }
-        Self::normalized(
-            self.mantissa / INFLATION / INFLATION / INFLATION,
-            self.exponent,
-        )
+        Self::normalized(self.mantissa / INFLATION / INFLATION / INFLATION, self.exponent)
     }
 
     pub(crate) fn compare(self, other: Self) -> Ordering {
@@ -133,11 +103,10 @@ impl Magnitude {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            (false, false) => self.exponent.cmp(&other.exponent).then(
-                self.mantissa
-                    .partial_cmp(&other.mantissa)
-                    .unwrap_or(Ordering::Equal),
-            ),
+            (false, false) => self
+                .exponent
+                .cmp(&other.exponent)
+                .then(self.mantissa.partial_cmp(&other.mantissa).unwrap_or(Ordering::Equal)),
         }
     }
 }
@@ -164,10 +133,7 @@ mod tests {
     #[test]
     fn differences_never_round_up() {
         let difference = Magnitude::ONE.sub_down(Magnitude::power_of_two(-2));
-        assert_ne!(
-            difference.compare(Magnitude::from_parts(0.75, 0)),
-            Ordering::Greater
-        );
+        assert_ne!(difference.compare(Magnitude::from_parts(0.75, 0)), Ordering::Greater);
         assert!(Magnitude::ONE.sub_down(Magnitude::ONE).is_zero());
     }
 }

@@ -36,18 +36,9 @@ pub(crate) struct Element {
 }
 
 impl Element {
-    pub(crate) const ZERO: Self = Self {
-        real: 0,
-        imaginary: 0,
-    };
-    pub(crate) const ONE: Self = Self {
-        real: 1,
-        imaginary: 0,
-    };
-    pub(crate) const I: Self = Self {
-        real: 0,
-        imaginary: 1,
-    };
+    pub(crate) const ZERO: Self = Self { real: 0, imaginary: 0 };
+    pub(crate) const ONE: Self = Self { real: 1, imaginary: 0 };
+    pub(crate) const I: Self = Self { real: 0, imaginary: 1 };
 
     pub(crate) const fn from_real(real: u64) -> Self {
         Self { real, imaginary: 0 }
@@ -66,9 +57,7 @@ pub(crate) struct Field {
 
 impl Field {
     pub(crate) fn new(index: usize) -> Self {
-        Self {
-            prime: PRIMES[index % PRIMES.len()],
-        }
+        Self { prime: PRIMES[index % PRIMES.len()] }
     }
 
     /// A pseudo-random element of the prime field, a pure function of `seed`.
@@ -78,19 +67,11 @@ impl Field {
 
     fn add_real(self, left: u64, right: u64) -> u64 {
         let sum = left + right;
-        if sum >= self.prime {
-            sum - self.prime
-        } else {
-            sum
-        }
+        if sum >= self.prime { sum - self.prime } else { sum }
     }
 
     fn sub_real(self, left: u64, right: u64) -> u64 {
-        if left >= right {
-            left - right
-        } else {
-            left + self.prime - right
-        }
+        if left >= right { left - right } else { left + self.prime - right }
     }
 
     fn mul_real(self, left: u64, right: u64) -> u64 {
@@ -232,10 +213,7 @@ impl Field {
         if self.mul_real(root, root) == value {
             return Element::from_real(root);
         }
-        Element {
-            real: 0,
-            imaginary: root,
-        }
+        Element { real: 0, imaginary: root }
     }
 
     /// The unique root of an odd degree, in the prime field only.
@@ -309,14 +287,8 @@ mod tests {
     #[test]
     fn inverse_times_value_is_one() {
         let field = Field::new(3);
-        let value = Element {
-            real: 17,
-            imaginary: 99,
-        };
-        assert_eq!(
-            field.mul(value, field.inverse(value).unwrap()),
-            Element::ONE
-        );
+        let value = Element { real: 17, imaginary: 99 };
+        assert_eq!(field.mul(value, field.inverse(value).unwrap()), Element::ONE);
         assert_eq!(field.inverse(Element::ZERO), None);
         assert_eq!(
             field

@@ -71,11 +71,8 @@ fn scalars(bench: &mut Workbench, operation: Operation, a: &Scalar, b: &Scalar) 
         (true, Mark::None) => b.mark.clone(),
         (true, mark) => mark.clone(),
     };
-    let (left, right) = if mark == Mark::None {
-        (plain(bench, a)?, plain(bench, b)?)
-    } else {
-        (a.id, b.id)
-    };
+    let (left, right) =
+        if mark == Mark::None { (plain(bench, a)?, plain(bench, b)?) } else { (a.id, b.id) };
     let pool = &mut bench.pool;
     let id = match operation {
         Operation::Add => pool.sum(left, right)?,
@@ -85,19 +82,11 @@ fn scalars(bench: &mut Workbench, operation: Operation, a: &Scalar, b: &Scalar) 
         Operation::Power => pool.power(left, right)?,
     };
     let reducible = operation == Operation::Divide && is_reducible(bench, left, right);
-    Ok(Scalar {
-        id,
-        shape: Shape::Exact,
-        mark,
-        reducible,
-    })
+    Ok(Scalar { id, shape: Shape::Exact, mark, reducible })
 }
 
 fn is_reducible(bench: &Workbench, top: Id, bottom: Id) -> bool {
-    let denominators = bench
-        .pool
-        .as_rational(top)
-        .zip(bench.pool.as_rational(bottom));
+    let denominators = bench.pool.as_rational(top).zip(bench.pool.as_rational(bottom));
     denominators.is_some_and(|(top, bottom)| {
         let quotient = exact::div(top, bottom);
         let whole = top.denominator().is_one() && bottom.denominator().is_one();
@@ -113,11 +102,7 @@ fn is_reducible(bench: &Workbench, top: Id, bottom: Id) -> bool {
 fn entries(value: &Value) -> Option<(usize, Vec<Id>)> {
     match value {
         Value::Matrix { columns, entries } => Some((*columns, entries.clone())),
-        Value::Group {
-            open: '(' | '⟨',
-            close: ')' | '⟩',
-            items,
-        } if items.len() > 1 => {
+        Value::Group { open: '(' | '⟨', close: ')' | '⟩', items } if items.len() > 1 => {
             let ids: Option<Vec<Id>> = items
                 .iter()
                 .map(|item| match item {
@@ -172,10 +157,7 @@ fn vectors(
         }
         _ => return Err(Failure::Unsupported),
     }
-    Ok(Value::Matrix {
-        columns,
-        entries: result,
-    })
+    Ok(Value::Matrix { columns, entries: result })
 }
 
 /// The value with its sign turned.

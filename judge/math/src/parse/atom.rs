@@ -133,12 +133,8 @@ impl Parser<'_> {
     }
 
     fn choices(&mut self, letter: &str, top: Id, bottom: Id) -> Parsed<Value> {
-        let literal = |id: Id| {
-            self.bench
-                .pool
-                .as_rational(id)
-                .and_then(crate::number::exact::small_integer)
-        };
+        let literal =
+            |id: Id| self.bench.pool.as_rational(id).and_then(crate::number::exact::small_integer);
         let (Some(n), Some(k)) = (literal(top), literal(bottom)) else {
             return Err(Failure::Unreadable);
         };
@@ -227,9 +223,7 @@ impl Parser<'_> {
     fn call(&mut self, name: &str) -> Parsed<Value> {
         let arguments = self.arguments()?;
         let name = self.pool().intern_name(name);
-        Ok(Value::scalar(
-            self.pool().insert(Node::Call(name, arguments))?,
-        ))
+        Ok(Value::scalar(self.pool().insert(Node::Call(name, arguments))?))
     }
 
     /// `( a, b, ... )` as plain expressions.
@@ -257,11 +251,7 @@ impl Parser<'_> {
         let open = *open;
         self.advance();
         if self.eat_mark(')') {
-            return Ok(Value::Group {
-                open,
-                close: ')',
-                items: Vec::new(),
-            });
+            return Ok(Value::Group { open, close: ')', items: Vec::new() });
         }
         let mut items = self.inside(Self::items)?;
         let close = match self.peek() {
@@ -282,11 +272,7 @@ impl Parser<'_> {
                     scalar.shape = crate::value::Shape::Exact;
                     Ok(Value::Scalar(scalar))
                 }
-                other => Ok(Value::Group {
-                    open,
-                    close,
-                    items: vec![other],
-                }),
+                other => Ok(Value::Group { open, close, items: vec![other] }),
             };
         }
         Ok(Value::Group { open, close, items })
@@ -295,14 +281,9 @@ impl Parser<'_> {
     fn parenthesized(item: Option<Value>) -> Parsed<Value> {
         let item = item.ok_or(Failure::Unreadable)?;
         Ok(match item {
-            Value::List {
-                items,
-                joint: Joint::Comma,
-            } => Value::Group {
-                open: '(',
-                close: ')',
-                items,
-            },
+            Value::List { items, joint: Joint::Comma } => {
+                Value::Group { open: '(', close: ')', items }
+            }
             other => other,
         })
     }
@@ -319,11 +300,7 @@ impl Parser<'_> {
         if items.len() != 2 {
             return Err(Failure::Unreadable);
         }
-        Ok(Value::Group {
-            open: ']',
-            close,
-            items,
-        })
+        Ok(Value::Group { open: ']', close, items })
     }
 
     /// Items between commas or semicolons.
@@ -391,14 +368,8 @@ impl Parser<'_> {
             parser.advance();
             let condition = parser.clauses()?;
             let mut first = first;
-            let pattern = first
-                .pop()
-                .filter(|_| first.is_empty())
-                .ok_or(Failure::Unreadable)?;
-            Ok(Value::Builder {
-                pattern: Box::new(pattern),
-                condition: Box::new(condition),
-            })
+            let pattern = first.pop().filter(|_| first.is_empty()).ok_or(Failure::Unreadable)?;
+            Ok(Value::Builder { pattern: Box::new(pattern), condition: Box::new(condition) })
         })?;
         self.expect_mark(CLOSE_BRACE)?;
         Ok(value)
@@ -434,8 +405,6 @@ impl Parser<'_> {
 fn is_function_name(name: &str) -> bool {
     let stem = name.trim_end_matches('\'');
     let stem = stem.split('_').next().unwrap_or(stem);
-    matches!(
-        stem,
-        "f" | "g" | "h" | "F" | "G" | "H" | "phi" | "psi" | "Phi" | "Psi"
-    ) || name.ends_with('\'')
+    matches!(stem, "f" | "g" | "h" | "F" | "G" | "H" | "phi" | "psi" | "Phi" | "Psi")
+        || name.ends_with('\'')
 }

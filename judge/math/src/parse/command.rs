@@ -295,11 +295,7 @@ impl Parser<'_> {
         }
         // Arrows over a letter are often left out: the letter alone is the name.
         let plain = matches!(name, "vec" | "mathcal" | "overrightarrow" | "hat");
-        let full = if plain {
-            text
-        } else {
-            format!("{name} {text}")
-        };
+        let full = if plain { text } else { format!("{name} {text}") };
         self.named_variable(full)
     }
 
@@ -340,11 +336,7 @@ impl Parser<'_> {
         if !self.eat_command("rangle") {
             return Err(self.unexpected());
         }
-        Ok(Value::Group {
-            open: '⟨',
-            close: '⟩',
-            items,
-        })
+        Ok(Value::Group { open: '⟨', close: '⟩', items })
     }
 
     fn currency(&mut self, name: &str) -> Parsed<Value> {
@@ -357,10 +349,7 @@ impl Parser<'_> {
         let value = self.deeper(Self::power)?;
         match value {
             Value::Scalar(scalar) if !matches!(scalar.mark, Mark::Percent | Mark::Degrees) => {
-                Ok(Value::Scalar(Scalar {
-                    mark: Mark::Currency(sign),
-                    ..scalar
-                }))
+                Ok(Value::Scalar(Scalar { mark: Mark::Currency(sign), ..scalar }))
             }
             _ => Err(Failure::Unreadable),
         }
@@ -437,12 +426,8 @@ impl Parser<'_> {
         let [Some((index, Some(first))), Some((last, None))] = bounds else {
             return Err(Failure::Unsupported);
         };
-        let whole = |id: Id| {
-            self.bench
-                .pool
-                .as_rational(id)
-                .and_then(crate::number::exact::small_integer)
-        };
+        let whole =
+            |id: Id| self.bench.pool.as_rational(id).and_then(crate::number::exact::small_integer);
         if let (Some(from), Some(to)) = (whole(first), whole(last))
             && to.saturating_sub(from) < crate::limits::SERIES_TERMS_MAX
         {
@@ -452,10 +437,7 @@ impl Parser<'_> {
         let bound = self.pool().variable("bound index")?;
         let body = self.pool().substitute(body, &[(index, bound)])?;
         let name = self.pool().intern_name(name);
-        Ok(Value::scalar(
-            self.pool()
-                .insert(Node::Call(name, vec![body, first, last]))?,
-        ))
+        Ok(Value::scalar(self.pool().insert(Node::Call(name, vec![body, first, last]))?))
     }
 
     fn written_out(

@@ -37,11 +37,7 @@ impl Parser<'_> {
     fn plus_minus(&mut self, value: Value, upper: bool) -> Parsed<Value> {
         let sign = Value::scalar(self.pool().insert(Node::PlusMinus)?);
         let signed = combine(self.bench, Operation::Multiply, sign, value)?;
-        if upper {
-            Ok(signed)
-        } else {
-            negate(self.bench, signed)
-        }
+        if upper { Ok(signed) } else { negate(self.bench, signed) }
     }
 
     /// Factors, from left to right; a missing operator is a product.
@@ -93,10 +89,7 @@ impl Parser<'_> {
             Some(Kind::Letters(_) | Kind::Begin(_)) => true,
             Some(Kind::Digits(_)) => {
                 // `2 3` is no product, `x2` and `\pi 2` are.
-                let before = self
-                    .position
-                    .checked_sub(1)
-                    .and_then(|at| self.tokens.get(at));
+                let before = self.position.checked_sub(1).and_then(|at| self.tokens.get(at));
                 !matches!(before.map(|token| &token.kind), Some(Kind::Digits(_)))
             }
             Some(Kind::Mark(mark)) => match mark {
@@ -145,11 +138,7 @@ impl Parser<'_> {
             self.advance();
         }
         let value = self.deeper(Self::leading_product)?;
-        let value = if negative {
-            negate(self.bench, value)?
-        } else {
-            value
-        };
+        let value = if negative { negate(self.bench, value)? } else { value };
         match plus_minus {
             Some(upper) => self.plus_minus(value, upper),
             None => Ok(value),
@@ -203,16 +192,9 @@ impl Parser<'_> {
             Some(Kind::Digits(_)) => self.number_token()?,
             _ => self.atom()?,
         };
-        let value = if self.at_mark('^') {
-            self.deeper(|parser| parser.raised(value))?
-        } else {
-            value
-        };
-        let value = if negative {
-            negate(self.bench, value)?
-        } else {
-            value
-        };
+        let value =
+            if self.at_mark('^') { self.deeper(|parser| parser.raised(value))? } else { value };
+        let value = if negative { negate(self.bench, value)? } else { value };
         self.as_expression(value)
     }
 

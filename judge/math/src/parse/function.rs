@@ -121,31 +121,19 @@ impl Parser<'_> {
     }
 
     fn divisor(&mut self, name: &str, left: Id, right: Id) -> Parsed<Id> {
-        let whole = |id| {
-            self.bench
-                .pool
-                .as_rational(id)
-                .and_then(exact::small_integer)
-        };
+        let whole = |id| self.bench.pool.as_rational(id).and_then(exact::small_integer);
         if let (Some(a), Some(b)) = (whole(left), whole(right)) {
             let (mut high, mut low) = (a.unsigned_abs(), b.unsigned_abs());
             while low != 0 {
                 (high, low) = (low, high % low);
             }
             let product = u128::from(a.unsigned_abs()) * u128::from(b.unsigned_abs());
-            let value = if name == "gcd" {
-                u128::from(high)
-            } else {
-                product / u128::from(high.max(1))
-            };
+            let value =
+                if name == "gcd" { u128::from(high) } else { product / u128::from(high.max(1)) };
             let value = i64::try_from(value).map_err(|_| Failure::Unsupported)?;
             return Ok(self.pool().integer(value)?);
         }
-        let (first, second) = if left <= right {
-            (left, right)
-        } else {
-            (right, left)
-        };
+        let (first, second) = if left <= right { (left, right) } else { (right, left) };
         let name = self.pool().intern_name(name);
         Ok(self.pool().insert(Node::Call(name, vec![first, second]))?)
     }
@@ -286,11 +274,7 @@ fn hyperbolic(pool: &mut Pool, name: &str, x: Id, one: Id) -> Result<Option<Id>,
         "arsinh" | "arcsinh" | "asinh" | "arcosh" | "arccosh" | "acosh" => {
             let two = pool.integer(2)?;
             let square = pool.power(x, two)?;
-            let shift = if name.contains("sinh") {
-                one
-            } else {
-                pool.negate(one)?
-            };
+            let shift = if name.contains("sinh") { one } else { pool.negate(one)? };
             let inner = pool.sum(square, shift)?;
             let root = pool.square_root(inner)?;
             let total = pool.sum(x, root)?;

@@ -32,11 +32,7 @@ const SHORT_WORDS: &[&str] = &[
 pub(crate) fn resolve(tokens: Vec<Token>) -> Vec<Token> {
     let mut resolved: Vec<Token> = Vec::with_capacity(tokens.len());
     let count = tokens.len();
-    let wordy = tokens
-        .iter()
-        .filter(|token| is_long_word(&token.kind))
-        .count()
-        >= 2;
+    let wordy = tokens.iter().filter(|token| is_long_word(&token.kind)).count() >= 2;
     let following = tokens.clone();
     for (index, token) in tokens.into_iter().enumerate() {
         let Kind::Letters(run) = &token.kind else {
@@ -48,10 +44,7 @@ pub(crate) fn resolve(tokens: Vec<Token>) -> Vec<Token> {
             Some(Kind::Digits(_) | Kind::Mark('}' | ')'))
         );
         let after_unit = resolved.len() >= 2
-            && matches!(
-                resolved.last().map(|token| &token.kind),
-                Some(Kind::Mark('/'))
-            )
+            && matches!(resolved.last().map(|token| &token.kind), Some(Kind::Mark('/')))
             && matches!(resolved[resolved.len() - 2].kind, Kind::Word(_));
         let last = index + 1 == count || divides_by_unit(&following, index);
         if run.chars().count() == 1 {
@@ -63,10 +56,7 @@ pub(crate) fn resolve(tokens: Vec<Token>) -> Vec<Token> {
             } else {
                 token.kind
             };
-            resolved.push(Token {
-                kind,
-                spaced: token.spaced,
-            });
+            resolved.push(Token { kind, spaced: token.spaced });
             continue;
         }
         let as_unit = after_number || after_unit;
@@ -98,10 +88,7 @@ fn is_lone_unit(run: &str) -> bool {
 fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) {
     let length = run.chars().count();
     if NAMES.contains(&run) {
-        resolved.push(Token {
-            kind: Kind::Command(run.to_owned()),
-            spaced,
-        });
+        resolved.push(Token { kind: Kind::Command(run.to_owned()), spaced });
         return;
     }
     let upper = run.chars().all(|letter| letter.is_ascii_uppercase());
@@ -110,10 +97,7 @@ fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) 
         || (as_unit && Unit::is_plain(run))
         || !run.is_ascii();
     if is_word {
-        resolved.push(Token {
-            kind: Kind::Word(run.to_owned()),
-            spaced,
-        });
+        resolved.push(Token { kind: Kind::Word(run.to_owned()), spaced });
         return;
     }
     let prefix = NAMES
@@ -121,10 +105,7 @@ fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) 
         .filter(|name| run.starts_with(**name) && name.len() + 2 >= length)
         .max_by_key(|name| name.len());
     if let Some(name) = prefix {
-        resolved.push(Token {
-            kind: Kind::Command((*name).to_owned()),
-            spaced,
-        });
+        resolved.push(Token { kind: Kind::Command((*name).to_owned()), spaced });
         push_letters(&run[name.len()..], false, resolved);
         return;
     }
@@ -132,19 +113,13 @@ fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) 
         push_letters(run, spaced, resolved);
         return;
     }
-    resolved.push(Token {
-        kind: Kind::Word(run.to_owned()),
-        spaced,
-    });
+    resolved.push(Token { kind: Kind::Word(run.to_owned()), spaced });
 }
 
 fn push_letters(run: &str, spaced: bool, resolved: &mut Vec<Token>) {
     for (index, letter) in run.chars().enumerate() {
         let kind = Kind::Letters(letter.to_string());
-        resolved.push(Token {
-            kind,
-            spaced: spaced && index == 0,
-        });
+        resolved.push(Token { kind, spaced: spaced && index == 0 });
     }
 }
 
@@ -154,10 +129,7 @@ mod tests {
     use crate::lex::lex;
 
     fn kinds(text: &str) -> Vec<Kind> {
-        resolve(lex(text).unwrap())
-            .into_iter()
-            .map(|token| token.kind)
-            .collect()
+        resolve(lex(text).unwrap()).into_iter().map(|token| token.kind).collect()
     }
 
     #[test]

@@ -93,10 +93,7 @@ impl Parser<'_> {
         if items.len() == 1 {
             return items.pop().ok_or(Failure::Unreadable);
         }
-        Ok(Value::List {
-            joint: Joint::And,
-            items,
-        })
+        Ok(Value::List { joint: Joint::And, items })
     }
 
     fn aligned_relation(&mut self) -> Parsed<Value> {
@@ -120,9 +117,7 @@ impl Parser<'_> {
                     continue;
                 }
                 let minor = minors[subset & !(1 << column)];
-                let product = self
-                    .pool()
-                    .product(entries[row * columns + column], minor)?;
+                let product = self.pool().product(entries[row * columns + column], minor)?;
                 total = if later % 2 == 0 {
                     self.pool().sum(total, product)?
                 } else {

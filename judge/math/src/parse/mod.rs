@@ -115,14 +115,8 @@ fn is_relation(kind: &Kind) -> bool {
 
 /// `{x | x > 1}` lost its backslashes: braces around a whole text with a bar.
 fn restore_builder(tokens: &mut [Token]) {
-    let bars = tokens
-        .iter()
-        .filter(|token| token.kind == Kind::Mark('|'))
-        .count();
-    let braces = tokens
-        .iter()
-        .filter(|token| matches!(token.kind, Kind::Mark('{' | '}')))
-        .count();
+    let bars = tokens.iter().filter(|token| token.kind == Kind::Mark('|')).count();
+    let braces = tokens.iter().filter(|token| matches!(token.kind, Kind::Mark('{' | '}'))).count();
     if let [first, .., last] = tokens
         && (bars, braces) == (1, 2)
         && (&first.kind, &last.kind) == (&Kind::Mark('{'), &Kind::Mark('}'))
@@ -185,9 +179,7 @@ fn drop_name(tokens: &mut Vec<Token>) {
         .iter()
         .take_while(|token| matches!(&token.kind, Kind::Word(word) if !words::is_hedge(word)))
         .count();
-    let named = tokens
-        .get(words)
-        .is_some_and(|token| token.kind == Kind::Mark('='));
+    let named = tokens.get(words).is_some_and(|token| token.kind == Kind::Mark('='));
     if (1..=4).contains(&words) && named && tokens.len() > words + 1 {
         tokens.drain(..=words);
     }
@@ -208,14 +200,9 @@ pub(crate) fn parse(tokens: &[Token], reading: Reading, bench: &mut Workbench) -
     };
     let value = parser.statement()?;
     if parser.position < tokens.len() {
-        let words = tokens[parser.position..]
-            .iter()
-            .any(|token| matches!(token.kind, Kind::Word(_)));
-        return Err(if words {
-            Failure::Words
-        } else {
-            Failure::Unreadable
-        });
+        let words =
+            tokens[parser.position..].iter().any(|token| matches!(token.kind, Kind::Word(_)));
+        return Err(if words { Failure::Words } else { Failure::Unreadable });
     }
     Ok(value)
 }
@@ -230,15 +217,11 @@ impl Parser<'_> {
     }
 
     fn peek_at(&self, ahead: usize) -> Option<&Kind> {
-        self.tokens
-            .get(self.position + ahead)
-            .map(|token| &token.kind)
+        self.tokens.get(self.position + ahead).map(|token| &token.kind)
     }
 
     fn is_spaced_at(&self, ahead: usize) -> bool {
-        self.tokens
-            .get(self.position + ahead)
-            .is_some_and(|token| token.spaced)
+        self.tokens.get(self.position + ahead).is_some_and(|token| token.spaced)
     }
 
     fn advance(&mut self) {
@@ -273,11 +256,7 @@ impl Parser<'_> {
     }
 
     fn expect_mark(&mut self, mark: char) -> Parsed<()> {
-        if self.eat_mark(mark) {
-            Ok(())
-        } else {
-            Err(self.unexpected())
-        }
+        if self.eat_mark(mark) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     fn eat_command(&mut self, name: &str) -> bool {
@@ -325,11 +304,7 @@ impl Parser<'_> {
     fn as_expression(&mut self, value: Value) -> Parsed<Id> {
         match value {
             Value::Scalar(scalar) => Ok(algebra::plain(self.bench, &scalar)?),
-            Value::Group {
-                mut items,
-                open: '(' | '[',
-                ..
-            } if items.len() == 1 => {
+            Value::Group { mut items, open: '(' | '[', .. } if items.len() == 1 => {
                 let item = items.pop().ok_or(Failure::Unreadable)?;
                 match item {
                     Value::Scalar(scalar) => Ok(algebra::plain(self.bench, &scalar)?),

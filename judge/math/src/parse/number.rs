@@ -34,12 +34,7 @@ impl Parser<'_> {
         }
         let (value, shape) = self.scaled_by_ten(literal)?;
         let id = self.pool().rational(value)?;
-        Ok(Value::Scalar(Scalar {
-            id,
-            shape,
-            mark: Mark::None,
-            reducible: false,
-        }))
+        Ok(Value::Scalar(Scalar { id, shape, mark: Mark::None, reducible: false }))
     }
 
     /// Appends groups of three digits, or decimals behind a comma.
@@ -127,11 +122,7 @@ impl Parser<'_> {
             self.position += open + 1;
             return Ok(Some(digits));
         }
-        match (
-            self.mark_at(open, '{'),
-            self.peek_at(open + 1),
-            self.mark_at(open + 2, '}'),
-        ) {
+        match (self.mark_at(open, '{'), self.peek_at(open + 1), self.mark_at(open + 2, '}')) {
             (true, Some(Kind::Digits(digits)), true) => {
                 let digits = digits.clone();
                 self.position += open + 3;
@@ -146,17 +137,14 @@ impl Parser<'_> {
         if grouped {
             return Ok(None);
         }
-        let is_fraction = ["frac", "dfrac", "tfrac", "cfrac"]
-            .iter()
-            .any(|name| self.at_command(name));
+        let is_fraction =
+            ["frac", "dfrac", "tfrac", "cfrac"].iter().any(|name| self.at_command(name));
         if is_fraction {
             return self.attempt(|parser| {
                 parser.advance();
                 if let Some(Kind::Digits(digits)) = parser.peek() {
                     // `\frac12` arrives as one literal of two digits.
-                    let mut parts = digits
-                        .bytes()
-                        .map(|digit| u64::from(digit.wrapping_sub(b'0')));
+                    let mut parts = digits.bytes().map(|digit| u64::from(digit.wrapping_sub(b'0')));
                     if let (2, Some(top), Some(bottom)) = (digits.len(), parts.next(), parts.next())
                     {
                         parser.advance();
@@ -218,13 +206,9 @@ impl Parser<'_> {
         let factor = exact::power(&ten, &IBig::from(exponent)).ok_or(Failure::Exhausted)?;
         let scaled = exact::mul(&value, &factor).ok_or(Failure::Exhausted)?;
         let shape = match shape {
-            Shape::Decimal {
-                decimals,
-                significant,
-            } => Shape::Decimal {
-                decimals: decimals - exponent,
-                significant,
-            },
+            Shape::Decimal { decimals, significant } => {
+                Shape::Decimal { decimals: decimals - exponent, significant }
+            }
             Shape::Exact => Shape::Exact,
         };
         Ok((scaled, shape))
@@ -318,16 +302,11 @@ impl Parser<'_> {
 pub(super) fn based(digits: &str, base: u64) -> Parsed<Value> {
     let base = u32::try_from(base).map_err(|_| Failure::Unreadable)?;
     let fits = (2..=36).contains(&base)
-        && digits
-            .chars()
-            .all(|digit| digit == '.' || digit.is_digit(base));
+        && digits.chars().all(|digit| digit == '.' || digit.is_digit(base));
     if !fits {
         return Err(Failure::Unreadable);
     }
-    Ok(Value::Based {
-        digits: digits.to_uppercase(),
-        base,
-    })
+    Ok(Value::Based { digits: digits.to_uppercase(), base })
 }
 
 fn proper_fraction(top: UBig, bottom: UBig) -> Parsed<RBig> {

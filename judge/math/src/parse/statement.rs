@@ -108,10 +108,7 @@ impl Parser<'_> {
         if rest.is_empty() {
             return Ok(first);
         }
-        Ok(Value::Chain {
-            first: Box::new(first),
-            rest,
-        })
+        Ok(Value::Chain { first: Box::new(first), rest })
     }
 
     /// `Z` behind a membership sign is the set of integers.
@@ -235,11 +232,7 @@ impl Parser<'_> {
             };
             self.advance();
             let right = self.ratio()?;
-            left = Value::SetOperation {
-                operation,
-                left: Box::new(left),
-                right: Box::new(right),
-            };
+            left = Value::SetOperation { operation, left: Box::new(left), right: Box::new(right) };
         }
     }
 
@@ -272,16 +265,8 @@ impl Parser<'_> {
             let Some(Kind::Digits(digits)) = self.peek() else {
                 return Err(Failure::Unreadable);
             };
-            let wide = if count == 0 {
-                digits.len() <= 2
-            } else {
-                digits.len() == 2
-            };
-            let value = digits
-                .parse::<u32>()
-                .ok()
-                .filter(|_| wide)
-                .ok_or(Failure::Unreadable)?;
+            let wide = if count == 0 { digits.len() <= 2 } else { digits.len() == 2 };
+            let value = digits.parse::<u32>().ok().filter(|_| wide).ok_or(Failure::Unreadable)?;
             parts[count] = value;
             count += 1;
             self.advance();
@@ -305,10 +290,7 @@ impl Parser<'_> {
             }
             parts[0] = hours % 12 + if afternoon { 12 } else { 0 };
         }
-        if matches!(
-            self.peek(),
-            Some(Kind::Mark('/' | '^' | '+' | '-' | '*' | ':'))
-        ) {
+        if matches!(self.peek(), Some(Kind::Mark('/' | '^' | '+' | '-' | '*' | ':'))) {
             return Err(Failure::Unreadable);
         }
         Ok(Value::Time(parts))
@@ -335,10 +317,7 @@ impl Parser<'_> {
 /// `x=3, y=4 or x=4, y=3`: alternatives that are systems of the same length.
 fn as_systems(items: &[Value], alternatives: &[usize]) -> Option<Value> {
     let length = items.len().checked_div(alternatives.len())?;
-    let even = alternatives
-        .iter()
-        .enumerate()
-        .all(|(index, start)| *start == index * length);
+    let even = alternatives.iter().enumerate().all(|(index, start)| *start == index * length);
     let chains = items.iter().all(|item| matches!(item, Value::Chain { .. }));
     if alternatives.len() < 2
         || length < 2
@@ -350,15 +329,9 @@ fn as_systems(items: &[Value], alternatives: &[usize]) -> Option<Value> {
     }
     let systems = items
         .chunks(length)
-        .map(|system| Value::List {
-            joint: Joint::And,
-            items: system.to_vec(),
-        })
+        .map(|system| Value::List { joint: Joint::And, items: system.to_vec() })
         .collect();
-    Some(Value::List {
-        joint: Joint::Or,
-        items: systems,
-    })
+    Some(Value::List { joint: Joint::Or, items: systems })
 }
 
 fn is_set_like(value: &Value) -> bool {

@@ -25,11 +25,8 @@ impl Parser<'_> {
                     if double {
                         self.advance();
                     }
-                    let function = if double {
-                        Function::DoubleFactorial
-                    } else {
-                        Function::Factorial
-                    };
+                    let function =
+                        if double { Function::DoubleFactorial } else { Function::Factorial };
                     let id = self.as_expression(value)?;
                     value = Value::scalar(self.pool().apply(function, id)?);
                 }
@@ -58,10 +55,7 @@ impl Parser<'_> {
             }
             other => {
                 let id = self.as_expression(other)?;
-                Ok(Value::Scalar(Scalar {
-                    mark,
-                    ..Scalar::exact(id)
-                }))
+                Ok(Value::Scalar(Scalar { mark, ..Scalar::exact(id) }))
             }
         }
     }
@@ -71,11 +65,7 @@ impl Parser<'_> {
         let open = usize::from(self.at_mark('{'));
         let close = |parser: &mut Self, length: usize| {
             parser.position += length + open;
-            if open == 1 {
-                parser.expect_mark('}')
-            } else {
-                Ok(())
-            }
+            if open == 1 { parser.expect_mark('}') } else { Ok(()) }
         };
         match self.peek_at(open) {
             Some(Kind::Command(name)) if name == "circ" || name == "degree" => {
@@ -276,10 +266,7 @@ impl Parser<'_> {
             self.advance();
         }
         label.retain(|word| {
-            !matches!(
-                word.as_str(),
-                "of" | "the" | "a" | "an" | "total" | "in" | "square"
-            )
+            !matches!(word.as_str(), "of" | "the" | "a" | "an" | "total" | "in" | "square")
         });
         let joined = label.join(" ");
         (!joined.is_empty())

@@ -26,16 +26,11 @@ pub(crate) fn number(word: &str) -> Option<i64> {
         "eighteen",
         "nineteen",
     ];
-    const TENS: [&str; 8] = [
-        "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
-    ];
+    const TENS: [&str; 8] =
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
     let lower = word.to_lowercase();
     let small = SMALL.iter().position(|known| *known == lower);
-    let tens = || {
-        TENS.iter()
-            .position(|known| *known == lower)
-            .map(|index| (index + 2) * 10)
-    };
+    let tens = || TENS.iter().position(|known| *known == lower).map(|index| (index + 2) * 10);
     let index = small.or_else(tens)?;
     i64::try_from(index).ok()
 }
@@ -155,17 +150,9 @@ pub(crate) fn normalize(text: &str) -> String {
 /// A text without white space, layout: for notation that has no value here.
 pub(crate) fn tight(text: &str) -> String {
     let mut tight = text.to_owned();
-    for layout in [
-        "\\left",
-        "\\right",
-        "\\text",
-        "\\mathrm",
-        "\\,",
-        "\\!",
-        "\\;",
-        "\\displaystyle",
-        "\\quad",
-    ] {
+    for layout in
+        ["\\left", "\\right", "\\text", "\\mathrm", "\\,", "\\!", "\\;", "\\displaystyle", "\\quad"]
+    {
         tight = tight.replace(layout, "");
     }
     tight.retain(|character| !character.is_whitespace());
@@ -192,9 +179,7 @@ pub(crate) fn without_lead(text: &str) -> &str {
     for _ in 0..3 {
         let lead = LEADS.iter().find(|lead| {
             let head = rest.get(..lead.len());
-            let next = rest
-                .get(lead.len()..)
-                .and_then(|after| after.chars().next());
+            let next = rest.get(lead.len()..).and_then(|after| after.chars().next());
             let ends = next.is_none_or(|next| !next.is_alphanumeric());
             head.is_some_and(|head| head.eq_ignore_ascii_case(lead)) && ends
         });
@@ -275,11 +260,7 @@ pub(crate) fn synonym(normalized: &str) -> &str {
         ],
         &["true", "t"],
         &["false", "f"],
-        &[
-            "cannot be determined",
-            "not enough information",
-            "can not be determined",
-        ],
+        &["cannot be determined", "not enough information", "can not be determined"],
         &["impossible", "not possible"],
         &["sunday", "sun"],
         &["monday", "mon"],
