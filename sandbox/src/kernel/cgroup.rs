@@ -12,7 +12,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::fs::{FileExt, chown};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use cgroups_rs::Controllers;
 use cgroups_rs::hierarchies::{V1, is_cgroup2_unified_mode};
 use serde::{Deserialize, Serialize};
 
+use super::counters::{field, put, value};
 use super::delegation::{self, Delegation};
 use crate::error::Error;
 use crate::limits::{Bytes, Limits};
@@ -501,32 +502,6 @@ impl Peak {
     }
 }
 
-fn put(file: &File, value: &str) -> io::Result<()> {
-    file.write_at(value.as_bytes(), 0).map(drop)
-}
-
-/// Reads a small file of the kernel's whole, without allocating.
-fn with_text<T>(file: &File, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<T> {
-    let mut buffer = [0; 2048];
-    let length = file.read_at(&mut buffer, 0)?;
-    std::str::from_utf8(&buffer[..length])
-        .ok()
-        .and_then(parse)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected control group file"))
-}
-
-fn value(file: &File) -> io::Result<u64> {
-    with_text(file, |text| text.trim().parse().ok())
-}
-
-fn field(file: &File, name: &str) -> io::Result<u64> {
-    with_text(file, |text| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name))
-            .and_then(|text| text.trim().parse().ok())
-    })
-}
-
 impl Meters {
     /// How a child comes into the groups of this run.
     pub(crate) fn door(&self) -> Door<'_> {
@@ -611,15 +586,6 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_of_kernel_files_are_read_by_name() {
-        let mut file = tempfile::tempfile().unwrap();
-        std::io::Write::write_all(&mut file, b"low 0\noom 3\noom_kill 2\noom_group_kill 1\n")
-            .unwrap();
-        assert_eq!(field(&file, "oom_kill ").unwrap(), 2);
-        assert!(field(&file, "missing ").is_err());
-    }
 
     #[test]
     fn folders_of_a_slot_are_listed_parents_first() {
