@@ -126,8 +126,12 @@ impl Account {
         let mut resident = sum.resident;
         if resident > self.run.memory {
             // Shared pages were counted once for each process that maps them.
-            resident =
-                living.iter().map(|(pid, one)| self.share(*pid).unwrap_or(one.resident)).sum();
+            resident = self.shares(&living);
+        }
+        if resident > self.run.memory {
+            // Processes are read one after the other, so a fork in between counts pages twice: what
+            // is really there is there a moment later as well.
+            resident = resident.min(self.shares(&self.living()?));
         }
         self.run.peak = self.run.peak.max(resident);
         self.run.exhausted |= resident > self.run.memory;
@@ -181,6 +185,15 @@ impl Account {
         let children = stat.children_ticks * 1_000_000_000 / self.ticks_per_second;
         let cpu = Duration::from(clock) + Duration::from_nanos(children);
         Some(Sum { cpu, resident: stat.resident_pages * self.page_bytes })
+    }
+
+    /// The memory of all, shared pages once. One that has ended meanwhile has none left.
+    fn shares(&self, living: &[(i32, Sum)]) -> u64 {
+        let of_one = |pid| {
+            let unread = || self.one(pid).map_or(0, |again| again.resident);
+            self.share(pid).unwrap_or_else(unread)
+        };
+        living.iter().map(|(pid, _)| of_one(*pid)).sum()
     }
 
     /// The memory of a process, where each shared page is divided among those that map it.
