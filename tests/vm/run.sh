@@ -15,7 +15,7 @@ MODULES='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_p
 zsmalloc lz4_compress lz4hc_compress lz4 zram'
 # As the host has them; busybox would be another program than the tests were written for.
 PROGRAMS='/bin/sh /bin/sleep /bin/echo /bin/cat /bin/true /bin/ls /bin/ln /bin/rm /bin/mv /bin/chmod
-/bin/mkdir /usr/bin/wc /usr/bin/mkfifo /usr/bin/head /usr/bin/env /usr/bin/python3 /usr/bin/busybox'
+/bin/mkdir /usr/bin/wc /usr/bin/setpriv /usr/bin/mkfifo /usr/bin/head /usr/bin/env /usr/bin/python3 /usr/bin/busybox'
 
 main() {
     install_tools
@@ -24,7 +24,9 @@ main() {
     make_disk
     failed=0
     began=$(date +%s)
-    for kernel in ${KERNELS:-$(offered_kernels)}; do
+    kernels=${KERNELS:-$(offered_kernels)}
+    [ -n "$kernels" ] || { echo "apt offers no linux-image-cloud-amd64: run apt-get update" >&2; return 1; }
+    for kernel in $kernels; do
         fetch_kernel "$kernel"
         make_initramfs "$kernel"
         boot "$kernel" "$@" || failed=1
@@ -99,12 +101,19 @@ make_disk() {
     (cd "$python" && tar -c --exclude=test --exclude=idlelib --exclude=ensurepip --exclude=dist-packages .) |
         tar -x -C "$tree$python"
     for path in $PROGRAMS "$ROOT/target/debug/sandbox" "$ROOT/target/debug/examples/warm" "$(system_tests)"; do
-        cp -L "$path" "$tree/usr/bin/"
+        # Links stay links: the name of what python3 leads to tells its version.
+        found=$(readlink -f "$path")
+        cp "$found" "$tree/usr/bin/"
+        [ "$(basename "$path")" = "$(basename "$found")" ] ||
+            ln -s "$(basename "$found")" "$tree/usr/bin/$(basename "$path")"
         copy_libraries "$path"
     done
     for extension in "$python"/lib-dynload/*.so; do copy_libraries "$extension"; done
-    mv "$tree"/usr/bin/system-* "$tree/usr/bin/system-tests"
-    strip -g "$tree/usr/bin/sandbox" "$tree/usr/bin/warm" "$tree/usr/bin/system-tests"
+    # The system tests look for our programs where cargo puts them.
+    mkdir -p "$tree/target/debug/deps"
+    mv "$tree"/usr/bin/system-* "$tree/target/debug/deps/system-tests"
+    strip -g "$tree/usr/bin/sandbox" "$tree/usr/bin/warm" "$tree/target/debug/deps/system-tests"
+    ln "$tree/usr/bin/sandbox" "$tree/target/debug/sandbox"
     cp /etc/ld.so.cache /etc/ld.so.conf "$tree/etc/"
     cp "$HERE/guest.py" "$tree/root/"
     # The system tests list their programs when they start, whichever of them are run.
