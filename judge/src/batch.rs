@@ -2,7 +2,8 @@
 //!
 //! Fairness: a request has at most as many submissions under way as there are slots. Slots are
 //! leased first come, first served, so a submission that arrives beside a batch of thousands waits
-//! for no more than the batch has under way, and not for the thousands.
+//! for no more than the batch has under way, and not for the thousands. Answers need no slot and are
+//! counted apart, so that those that wait for a reward model keep no program from running.
 //!
 //! The work goes on beside the reply, so that a client that reads slowly holds no slot; results
 //! wait in a channel with room for all of them. Dropping [`Results`] ends all that still runs.
@@ -14,9 +15,10 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::admission::Ticket;
+use crate::limits::ANSWERS_UNDER_WAY_MAX;
 use crate::pipeline::Judge;
 use crate::report::{FailureKind, JudgeFailure, Report, Retry};
-use crate::submission::ValidSubmission;
+use crate::task::{Task, Work};
 
 /// The results of one request, in the order in which they become ready.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl Results {
             return Some(report);
         }
         let (index, id) = self.waiting.pop_first()?;
-        Some(Report { id, index, extraction: None, judgement: Err(LOST) })
+        Some(Report::new(id, index, Err(LOST)))
     }
 }
 
@@ -52,19 +54,28 @@ impl Drop for Results {
     }
 }
 
-/// Starts judging `submissions`. The ticket makes room as they are answered.
+/// Starts judging `tasks`. The ticket makes room as they are answered.
 #[must_use]
-pub fn judge(judge: Judge, submissions: Vec<ValidSubmission>, mut ticket: Ticket) -> Results {
-    let (sender, receiver) = mpsc::channel(submissions.len().max(1));
-    let waiting = submissions.iter().map(|submission| (submission.index, submission.id.clone()));
+pub fn judge(judge: Judge, tasks: Vec<Task>, mut ticket: Ticket) -> Results {
+    let (sender, receiver) = mpsc::channel(tasks.len().max(1));
+    let waiting = tasks.iter().map(|task| match &task.work {
+        Work::Program(submission) => (submission.index, submission.id.clone()),
+        Work::Answer(answer) => (answer.index, answer.id.clone()),
+    });
     let waiting = waiting.collect();
+    let (programs, answers): (Vec<_>, Vec<_>) =
+        tasks.into_iter().partition(|task| matches!(task.work, Work::Program(_)));
     let work = tokio::spawn(async move {
         let status = judge.slots().status();
         let under_way_max = (status.slots + status.building).max(1);
         let judge = &judge;
-        let reports = stream::iter(submissions)
-            .map(|submission| async move { judge.judge(&submission).await })
-            .buffer_unordered(under_way_max);
+        let judged = |tasks: Vec<Task>, under_way_max| {
+            stream::iter(tasks)
+                .map(move |task| async move { judge.judge_task(&task).await })
+                .buffer_unordered(under_way_max)
+        };
+        let programs = judged(programs, under_way_max);
+        let reports = stream::select(programs, judged(answers, ANSWERS_UNDER_WAY_MAX));
         let mut reports = std::pin::pin!(reports);
         while let Some(report) = reports.next().await {
             ticket.answered();
@@ -83,8 +94,8 @@ mod tests {
 
     use super::*;
     use crate::admission::Admission;
-    use crate::plan::tests::valid;
     use crate::slots::scripted::ScriptedSlots;
+    use crate::task::tests::task;
     use crate::telemetry::Metrics;
 
     const JSON: &str = r#"{"language":"python","source":"x","problem":
@@ -104,7 +115,7 @@ mod tests {
         let leases = Arc::clone(&slots.leases);
         let admission = Admission::new(100, 1024);
         let judge_it = Judge::new(Arc::new(slots), Arc::new(Metrics::new().unwrap()));
-        let submissions = (0..50).map(|_| valid(JSON)).collect();
+        let submissions = (0..50).map(|_| task(JSON).unwrap()).collect();
         let results = judge(judge_it, submissions, admission.admit(50).unwrap());
         eventually(|| *leases.lock().unwrap() > 0).await;
         for _ in 0..100 {

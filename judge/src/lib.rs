@@ -1,11 +1,13 @@
 //! The judge: a submission becomes a verdict and a reward.
 //!
 //! 1. [`api`] takes a request, bounds it, and words every error.
-//! 2. [`submission`] and [`problem`] check it once; what is left is valid by type. [`extract`] takes
+//! 2. [`task`], [`submission`] and [`problem`] check it once; what is left is valid by type. [`extract`] takes
 //!    the program out of a model's completion; [`language`] knows the toolchains.
 //! 3. [`admission`] lets it in, or says when to come back. [`batch`] is fair between requests.
 //! 4. [`pipeline`] is the flow: [`plan`] decides what runs, [`compile`] and [`run`] run it in
 //!    [`slots`], [`grade`] makes verdicts of outcomes, [`mod@reward`] makes a number of a verdict.
+//!    [`answer`] is the same for answers: rules of the crate `math` first, a reward model for what no
+//!    rule decides.
 //! 5. [`report`] is what is known at the end, and how it goes on the wire.
 //! 6. [`assertion`] and `drivers/` make assertion programs prove that they ran to their end.
 //! 7. [`telemetry`] counts and logs; [`config`] and [`limits`] hold what can be set and what not.
@@ -15,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod answer;
 pub mod api;
 pub mod assertion;
 pub mod batch;
@@ -27,10 +30,12 @@ pub mod language;
 pub mod limits;
 pub mod pipeline;
 pub mod plan;
+pub mod policy;
 pub mod problem;
 pub mod report;
 pub mod reward;
 pub mod run;
 pub mod slots;
 pub mod submission;
+pub mod task;
 pub mod telemetry;

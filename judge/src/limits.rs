@@ -32,6 +32,26 @@ pub const RUN_FILES_MAX: usize = 256;
 /// Bytes of a compiled artifact.
 pub const ARTIFACT_BYTES_MAX: u64 = 128 << 20;
 
+/// Right answers of one problem.
+pub const REFERENCES_MAX: usize = 64;
+/// Bytes of one right answer.
+pub const REFERENCE_BYTES_MAX: usize = 256 << 10;
+/// Options of a multiple choice.
+pub const OPTIONS_MAX: usize = 26;
+/// Bytes of a question, a rubric or an option.
+pub const QUESTION_BYTES_MAX: usize = 64 << 10;
+/// Votes of a reward model on one answer.
+pub const VOTES_MAX: u32 = 16;
+/// Components of a reward.
+pub const COMPONENTS_MAX: usize = 16;
+/// Size of a component's weight.
+pub const WEIGHT_MAX: f64 = 1000.0;
+/// Tags that a format may require.
+pub const FORMAT_TAGS_MAX: usize = 16;
+/// Answers of one request that are judged at the same time; what rules decide takes microseconds,
+/// the rest waits for reward models, which have limits of their own.
+pub const ANSWERS_UNDER_WAY_MAX: usize = 64;
+
 /// Bytes of one output stream that a reply shows.
 pub const STREAM_HEAD_BYTES: usize = 64 << 10;
 /// Bytes of output that the reply to one submission shows, all tests together.

@@ -20,6 +20,7 @@ use crate::report::{
 use crate::run::Runner;
 use crate::slots::Slots;
 use crate::submission::{AfterFailure, Code, ValidRun, ValidSubmission};
+use crate::task::RewardModelNames;
 use crate::telemetry::{Metrics, Stage};
 
 /// Judges submissions in slots.
@@ -27,13 +28,14 @@ use crate::telemetry::{Metrics, Stage};
 pub struct Judge {
     slots: Arc<dyn Slots>,
     metrics: Arc<Metrics>,
+    reward_models: Arc<RewardModelNames>,
 }
 
 impl Judge {
     /// A judge that runs programs in `slots`.
     #[must_use]
     pub fn new(slots: Arc<dyn Slots>, metrics: Arc<Metrics>) -> Self {
-        Self { slots, metrics }
+        Self { slots, metrics, reward_models: Arc::default() }
     }
 
     /// What the slots are doing.
@@ -49,15 +51,23 @@ impl Judge {
         let span = tracing::info_span!("submission", id, index = submission.index, language);
         let judgement = self.judge_with_retries(submission).instrument(span).await;
         self.metrics.judged(judgement.as_ref().map(|judgement| judgement.verdict).ok());
-        Report {
-            id: submission.id.clone(),
-            index: submission.index,
-            extraction: match &submission.code {
-                Code::Source(_) => None,
-                Code::Completion(extraction) => Some(extraction.rule),
-            },
-            judgement,
-        }
+        let mut report = Report::new(submission.id.clone(), submission.index, judgement);
+        report.extraction = match &submission.code {
+            Code::Source(_) => None,
+            Code::Completion(extraction) => Some(extraction.rule.name()),
+        };
+        report
+    }
+
+    /// Reward models that may be asked.
+    #[must_use]
+    pub fn reward_model_names(&self) -> &RewardModelNames {
+        &self.reward_models
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Runs one program without judging it.

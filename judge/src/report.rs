@@ -7,8 +7,8 @@ use protocol::{CompileResult, FailureClass, RunResponse, SubmissionResult, TestR
 use sandbox::Outcome;
 use sandbox::outcome::{Captured, Termination, Usage};
 
+use crate::answer::AnswerReport;
 use crate::compile::Compiled;
-use crate::extract::Rule;
 use crate::grade::{Flag, Grade, Verdict};
 use crate::limits::{STREAM_HEAD_BYTES, SUBMISSION_HEAD_BYTES};
 use crate::reward;
@@ -20,10 +20,18 @@ pub struct Report {
     pub id: Option<String>,
     /// Its position in the request.
     pub index: usize,
-    /// How its program was found, where it was a completion.
-    pub extraction: Option<Rule>,
+    /// How its program or answer was found, where it was a completion.
+    pub extraction: Option<&'static str>,
     /// The verdict, or how we failed: never both, never neither.
     pub judgement: Result<Judgement, JudgeFailure>,
+    /// How rules judged it, where it is an answer.
+    pub answer: Option<AnswerReport>,
+    /// How a reward model judged it, where one was asked.
+    pub judge: Option<protocol::JudgeResult>,
+    /// What a value head says of it, where one was asked.
+    pub value_head: Option<f64>,
+    /// How its reward is made.
+    pub reward: reward::Plan,
 }
 
 /// What was found about a program.
@@ -87,6 +95,8 @@ pub enum FailureKind {
     Infrastructure,
     /// The service is stopping.
     Shutdown,
+    /// No rule decides, and no reward model gave a usable verdict.
+    Judge,
 }
 
 /// Whether trying again may help.
@@ -210,34 +220,63 @@ impl CompileReport {
 }
 
 impl Report {
+    /// A report with nothing beside its judgement.
+    #[must_use]
+    pub fn new(
+        id: Option<String>,
+        index: usize,
+        judgement: Result<Judgement, JudgeFailure>,
+    ) -> Self {
+        Self {
+            id,
+            index,
+            extraction: None,
+            judgement,
+            answer: None,
+            judge: None,
+            value_head: None,
+            reward: reward::Plan::default(),
+        }
+    }
+
+    /// What is found, as far as rewards are concerned.
+    fn facts(&self, judgement: &Judgement) -> reward::Facts {
+        let tests = self.answer.is_none().then(|| reward::reward(judgement.verdict));
+        reward::Facts {
+            accepted: judgement.verdict == Verdict::Accepted,
+            tests,
+            rules: self.answer.as_ref().and_then(AnswerReport::rules),
+            judge: self.judge.as_ref().map(|judge| judge.score),
+            value_head: self.value_head,
+        }
+    }
+
     /// The result for the client.
     #[must_use]
     pub fn to_wire(&self) -> SubmissionResult {
         let empty = SubmissionResult {
             id: self.id.clone(),
             index: self.index,
-            reward: None,
-            valid: false,
-            verdict: None,
-            tests: Vec::new(),
-            compile: None,
-            failure: None,
-            flags: Vec::new(),
-            extraction: self
-                .extraction
-                .map(|rule| protocol::Extraction { rule: rule.name().to_owned() }),
+            extraction: self.extraction.map(|rule| protocol::Extraction { rule: rule.to_owned() }),
+            answer: self.answer.as_ref().map(AnswerReport::to_wire),
+            judge: self.judge.clone(),
+            ..SubmissionResult::default()
         };
         match &self.judgement {
             Err(failure) => SubmissionResult { failure: Some(failure.to_wire()), ..empty },
-            Ok(judgement) => SubmissionResult {
-                reward: Some(reward::reward(judgement.verdict)),
-                valid: true,
-                verdict: Some(judgement.verdict.into()),
-                tests: judgement.tests.iter().map(test_to_wire).collect(),
-                compile: judgement.compile.as_ref().map(CompileReport::to_wire),
-                flags: judgement.flags.iter().map(|flag| flag.name().to_owned()).collect(),
-                ..empty
-            },
+            Ok(judgement) => {
+                let composition = reward::compose(&self.reward, &self.facts(judgement));
+                SubmissionResult {
+                    reward: Some(composition.reward),
+                    valid: true,
+                    verdict: Some(judgement.verdict.into()),
+                    tests: judgement.tests.iter().map(test_to_wire).collect(),
+                    compile: judgement.compile.as_ref().map(CompileReport::to_wire),
+                    flags: judgement.flags.iter().map(|flag| flag.name().to_owned()).collect(),
+                    components: composition.parts,
+                    ..empty
+                }
+            }
         }
     }
 }
@@ -279,6 +318,7 @@ impl JudgeFailure {
         let class = match self.class {
             FailureKind::Infrastructure => FailureClass::Infrastructure,
             FailureKind::Shutdown => FailureClass::Shutdown,
+            FailureKind::Judge => FailureClass::Judge,
         };
         let retryable = match self.retry {
             Retry::Now | Retry::Later => true,
@@ -364,7 +404,7 @@ mod tests {
             retry: Retry::Now,
             message: "a slot failed",
         };
-        let report = Report { id: None, index: 0, extraction: None, judgement: Err(failure) };
+        let report = Report::new(None, 0, Err(failure));
         let wire = report.to_wire();
         assert_eq!((wire.reward, wire.valid, wire.verdict), (None, false, None));
         assert!(wire.failure.unwrap().retryable);

@@ -90,6 +90,9 @@ pub enum SubmissionError {
     /// Its language.
     #[error(transparent)]
     Language(#[from] LanguageError),
+    /// It has none.
+    #[error("`language` is missing; a program needs it")]
+    NoLanguage,
     /// Its problem.
     #[error(transparent)]
     Problem(#[from] ProblemError),
@@ -160,7 +163,8 @@ impl Rules<'_> {
         wire: protocol::Submission,
         index: usize,
     ) -> Result<ValidSubmission, SubmissionError> {
-        let language = self.languages.find(&wire.language)?;
+        let name = wire.language.as_deref().ok_or(SubmissionError::NoLanguage)?;
+        let language = self.languages.find(name)?;
         if let Some(id) = &wire.id {
             at_most("id", id.len(), limits::ID_BYTES_MAX)?;
         }

@@ -48,6 +48,7 @@ pub struct Metrics {
     requests: HistogramVec,
     verdicts: IntCounterVec,
     failures: IntCounterVec,
+    answers: IntCounterVec,
     retries: IntCounter,
     refused: IntCounter,
     slots: IntGauge,
@@ -86,6 +87,11 @@ impl Metrics {
             )?,
             verdicts: counters("assay_verdicts_total", "Submissions by verdict", &["verdict"])?,
             failures: counters("assay_failures_total", "Failures of the judge", &["kind"])?,
+            answers: counters(
+                "assay_answers_total",
+                "Answers by what the rules said, and which rule",
+                &["verdict", "reason"],
+            )?,
             retries: IntCounter::new("assay_retries_total", "Submissions tried again")?,
             refused: IntCounter::new(
                 "assay_queue_refused_total",
@@ -114,6 +120,7 @@ impl Metrics {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.verdicts.clone()))?;
         registry.register(Box::new(self.failures.clone()))?;
+        registry.register(Box::new(self.answers.clone()))?;
         registry.register(Box::new(self.retries.clone()))?;
         registry.register(Box::new(self.refused.clone()))?;
         registry.register(Box::new(self.slots.clone()))?;
@@ -142,6 +149,11 @@ impl Metrics {
             Some(Verdict::CompileError) => "compile_error",
         };
         self.verdicts.with_label_values(&[name]).inc();
+    }
+
+    /// Counts an answer that rules looked at.
+    pub fn decided(&self, verdict: &str, reason: &str) {
+        self.answers.with_label_values(&[verdict, reason]).inc();
     }
 
     /// Counts a failure of ours.

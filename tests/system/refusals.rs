@@ -79,7 +79,7 @@ fn bad_bodies() -> Vec<Bad> {
 }
 
 fn bad_fields() -> Vec<Bad> {
-    let later = json!({"kind": "math", "answer": "3"});
+    let later = json!({"kind": "repository"});
     let many: Vec<Value> = vec![json!({"stdin": "", "stdout": ""}); 100_000];
     vec![
         changed("unknown language", "language", json!("cobol-85")),

@@ -39,6 +39,18 @@ pub(crate) fn date(text: &str) -> Option<[i64; 3]> {
     (1..=31).contains(&day).then_some([year, month, day])
 }
 
+/// As [`date`], with a day of the week in front or a lead such as `on`.
+pub(crate) fn date_of_answer(text: &str) -> Option<[i64; 3]> {
+    const DAYS: [&str; 7] =
+        ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let text = text.trim().trim_end_matches('.');
+    let first = text.split([' ', ',']).next().unwrap_or_default();
+    let lower = first.trim_end_matches('.').to_lowercase();
+    let day = lower.len() >= 3 && DAYS.iter().any(|day| day.starts_with(lower.as_str()));
+    let rest = if day || lower == "on" { &text[first.len()..] } else { text };
+    date(rest.trim_start_matches([',', ' ', '.']))
+}
+
 fn iso(text: &str) -> Option<[i64; 3]> {
     let parts: Vec<&str> = text.split(['-', '/']).collect();
     let [year, month, day] = &parts[..] else {

@@ -64,9 +64,13 @@ pub fn compare_any<'a>(
     answer: &str,
     policy: &Policy,
 ) -> Option<Decision> {
+    best_of(references.into_iter().map(|reference| compare(reference, answer, policy)))
+}
+
+/// Equal if any is; different only if all are.
+pub(crate) fn best_of(decisions: impl Iterator<Item = Decision>) -> Option<Decision> {
     let mut best: Option<Decision> = None;
-    for reference in references {
-        let decision = compare(reference, answer, policy);
+    for decision in decisions {
         let better = match (&best, decision.verdict) {
             (None, _) | (_, Verdict::Equal) => true,
             (Some(known), Verdict::Undecided) => known.verdict == Verdict::Different,

@@ -48,7 +48,7 @@ pub struct Extracted {
 /// Finds the final answer of a completion.
 #[must_use]
 pub fn extract(completion: &str, extraction: Extraction) -> Option<Extracted> {
-    let (start, text) = visible(completion);
+    let (start, text) = visible(completion)?;
     let found = match extraction {
         Extraction::Box => last_boxes(text),
         Extraction::AnswerLine => answer_line(text),
@@ -61,16 +61,17 @@ pub fn extract(completion: &str, extraction: Extraction) -> Option<Extracted> {
     found.map(|found| Extracted { offset: found.offset + start, ..found })
 }
 
-/// The part of the completion that counts, with its offset.
-fn visible(completion: &str) -> (usize, &str) {
+/// The part of the completion that counts, with its offset: none where reasoning never ends.
+fn visible(completion: &str) -> Option<(usize, &str)> {
     let mut start = completion.len().saturating_sub(limits::COMPLETION_BYTES_MAX);
     while !completion.is_char_boundary(start) {
         start += 1;
     }
     let tail = &completion[start..];
     match tail.rfind("</think>") {
-        Some(at) => (start + at + 8, &tail[at + 8..]),
-        None => (start, tail),
+        Some(at) => Some((start + at + 8, &tail[at + 8..])),
+        None if completion.trim_start().starts_with("<think>") => None,
+        None => Some((start, tail)),
     }
 }
 
@@ -262,6 +263,7 @@ mod tests {
         let text = "<think>\\boxed{1}</think> The answer is 5.";
         assert_eq!(found(text, Extraction::BoxOrPhrase).as_deref(), Some("5."));
         assert_eq!(found(text, Extraction::Box), None);
+        assert_eq!(found("<think>so \\boxed{1} and", Extraction::Lenient), None);
     }
 
     #[test]

@@ -25,6 +25,13 @@ struct Reader<'a> {
     values: usize,
 }
 
+/// Reads any value, one that is no container too.
+pub(crate) fn parse_any(text: &str) -> Option<Json> {
+    let mut reader = Reader { rest: text.trim(), depth: 0, values: 0 };
+    let value = reader.value()?;
+    reader.rest.trim().is_empty().then_some(value)
+}
+
 /// Reads a text that begins as an object or array with quoted strings.
 pub(crate) fn parse(text: &str) -> Option<Json> {
     let text = text.trim();
@@ -32,9 +39,7 @@ pub(crate) fn parse(text: &str) -> Option<Json> {
     if !container || text.len() > limits::INPUT_BYTES_MAX || !text.contains('"') {
         return None;
     }
-    let mut reader = Reader { rest: text, depth: 0, values: 0 };
-    let value = reader.value()?;
-    reader.rest.trim().is_empty().then_some(value)
+    parse_any(text)
 }
 
 impl Reader<'_> {
@@ -56,7 +61,7 @@ impl Reader<'_> {
 
     fn value(&mut self) -> Option<Json> {
         self.values += 1;
-        if self.depth >= limits::DEPTH_MAX || self.values > limits::TOKENS_MAX {
+        if self.depth >= limits::DEPTH_MAX || self.values > limits::JSON_VALUES_MAX {
             return None;
         }
         self.rest = self.rest.trim_start();
@@ -133,14 +138,9 @@ impl Reader<'_> {
                         'r' => '\r',
                         'b' => '\u{8}',
                         'f' => '\u{c}',
-                        'u' => {
-                            let mut code = 0;
-                            for _ in 0..4 {
-                                code = code * 16 + characters.next()?.1.to_digit(16)?;
-                            }
-                            char::from_u32(code).unwrap_or('\u{fffd}')
-                        }
-                        other => other,
+                        'u' => unescaped(&mut characters)?,
+                        '"' | '\\' | '/' => escaped,
+                        _ => return None,
                     });
                 }
                 other => text.push(other),
@@ -175,6 +175,25 @@ impl Reader<'_> {
         };
         Some(Json::Number(if negative { -value } else { value }))
     }
+}
+
+/// The character of `\uXXXX`, or of two of them that make a pair.
+fn unescaped(characters: &mut std::str::CharIndices<'_>) -> Option<char> {
+    let high = code_unit(characters)?;
+    if !(0xd800..0xdc00).contains(&high) {
+        return char::from_u32(high);
+    }
+    let backslash = characters.next()?.1 == '\\' && characters.next()?.1 == 'u';
+    let low = code_unit(characters).filter(|low| backslash && (0xdc00..0xe000).contains(low))?;
+    char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+}
+
+fn code_unit(characters: &mut std::str::CharIndices<'_>) -> Option<u32> {
+    let mut code = 0;
+    for _ in 0..4 {
+        code = code * 16 + characters.next()?.1.to_digit(16)?;
+    }
+    Some(code)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! The flow, one module a step: [`extract`](mod@extract) finds the final answer of a completion;
 //! `repair` undoes damage; `lex` makes tokens; `parse` makes a typed value over a
 //! pool of shared expressions; `compare` decides by the kind of the reference;
-//! `identity` decides whether two expressions are equal. Numbers are exact fractions,
+//! `identity` decides whether two expressions are equal. `typed` has the answers that are no
+//! expressions: choices, texts, dates, JSON. Numbers are exact fractions,
 //! images modulo primes and rigorous enclosures; plain floats never decide.
 //!
 //! Pure: no input or output, no clock, no randomness. Work is bounded by fuel
@@ -27,6 +28,7 @@ mod policy;
 mod reason;
 mod repair;
 mod sampling;
+mod typed;
 mod units;
 mod value;
 
@@ -34,3 +36,4 @@ pub use engine::{compare, compare_any};
 pub use extract::{Extracted, Rule, extract};
 pub use policy::{Extraction, ListOrder, Numeric, Percent, Policy, Switch, Symbols, Units};
 pub use reason::{Decision, Explanation, Reason, Verdict};
+pub use typed::{AnswerKind, TextRule, TextRules, compare_typed, compare_typed_any};

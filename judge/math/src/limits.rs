@@ -4,6 +4,12 @@
 /// Longest reference or answer that is read, in bytes; longer ones are undecided.
 pub const INPUT_BYTES_MAX: usize = 8 * 1024;
 
+/// Longest reference or answer of a named type (texts, JSON, outputs), in bytes.
+pub const TYPED_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most values of a JSON answer.
+pub const JSON_VALUES_MAX: usize = 64 * 1024;
+
 /// Longest completion that extraction looks at, in bytes, counted from its end.
 pub const COMPLETION_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -178,7 +178,7 @@ fn subscript(character: char) -> Option<char> {
         .and_then(|at| char::from_digit(u32::try_from(at).ok()?, 10))
 }
 
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     matches!(
         character,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}'

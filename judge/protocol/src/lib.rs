@@ -5,13 +5,20 @@
 //! default. Numbers carry their unit in the name; times are milliseconds, sizes are bytes.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod error;
 mod language;
 mod problem;
 mod result;
+mod reward;
 mod run;
 mod submission;
 
+pub use answer::{
+    AnswerProblem, AnswerResult, AnswerType, AnswerVerdict, ExtractionRule, FreeFormProblem,
+    JudgeOptions, ListOrderRule, MathPolicy, MathProblem, Normalization, NumericRule, PercentRule,
+    SymbolRule, Undecided, UnitRule, VoteMode,
+};
 pub use error::{ErrorBody, ErrorDetail};
 pub use language::{LanguageInfo, LanguagesResponse};
 pub use problem::{
@@ -21,6 +28,10 @@ pub use problem::{
 pub use result::{
     CompileResult, Extraction, Failure, FailureClass, JudgeResponse, SubmissionResult, TestResult,
     Verdict,
+};
+pub use reward::{
+    ComponentKind, ComponentResult, ComponentSpec, FormatSpec, JudgeResult, JudgeVote,
+    JudgeVoteVerdict, RewardSpec,
 };
 pub use run::{RunRequest, RunResponse, Termination};
 pub use submission::{JudgeRequest, Limits, Submission};

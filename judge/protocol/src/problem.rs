@@ -10,9 +10,10 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::answer::{AnswerProblem, FreeFormProblem, MathProblem};
+
 /// Kinds that belong to the wire format but are not judged by this version.
-pub const LATER_KINDS: [&str; 7] =
-    ["function", "unit_tests", "repository", "dmoj", "math", "answer", "free_form"];
+pub const LATER_KINDS: [&str; 4] = ["function", "unit_tests", "repository", "dmoj"];
 
 /// What a program should do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,6 +23,12 @@ pub enum Problem {
     Stdio(StdioProblem),
     /// Must pass an assertion program that runs after it.
     Assertions(AssertionsProblem),
+    /// Is a mathematical answer.
+    Math(MathProblem),
+    /// Is an answer of a named type.
+    Answer(AnswerProblem),
+    /// Is an answer that only a reward model can judge.
+    FreeForm(FreeFormProblem),
     /// Another kind.
     #[serde(skip)]
     Unsupported {
@@ -39,6 +46,12 @@ pub enum ProblemSchema {
     Stdio(StdioProblem),
     /// Must pass an assertion program that runs after it.
     Assertions(AssertionsProblem),
+    /// Is a mathematical answer.
+    Math(MathProblem),
+    /// Is an answer of a named type.
+    Answer(AnswerProblem),
+    /// Is an answer that only a reward model can judge.
+    FreeForm(FreeFormProblem),
 }
 
 /// Test cases of input and answer.
@@ -212,6 +225,9 @@ impl<'de> Deserialize<'de> for Problem {
             "assertions" => {
                 AssertionsProblem::deserialize(fields).map(Self::Assertions).map_err(worded)
             }
+            "math" => MathProblem::deserialize(fields).map(Self::Math).map_err(worded),
+            "answer" => AnswerProblem::deserialize(fields).map(Self::Answer).map_err(worded),
+            "free_form" => FreeFormProblem::deserialize(fields).map(Self::FreeForm).map_err(worded),
             _ => Ok(Self::Unsupported { kind }),
         }
     }
@@ -245,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_later_kind_is_told_apart_from_a_broken_problem() {
-        let later: Problem = serde_json::from_str(r#"{"kind":"math","answer":"3"}"#).unwrap();
-        assert_eq!(later, Problem::Unsupported { kind: "math".into() });
+        let later: Problem = serde_json::from_str(r#"{"kind":"dmoj","answer":"3"}"#).unwrap();
+        assert_eq!(later, Problem::Unsupported { kind: "dmoj".into() });
         let broken = serde_json::from_str::<Problem>(r#"{"kind":"stdio","test":[]}"#);
         assert!(broken.unwrap_err().to_string().contains("unknown field `test`"));
         let missing = serde_json::from_str::<Problem>(r#"{"tests":[]}"#);

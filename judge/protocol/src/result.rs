@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::answer::AnswerResult;
+use crate::reward::{ComponentResult, JudgeResult};
+
 /// Reply of `POST /v1/judge` without streaming: results in the order of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JudgeResponse {
@@ -33,7 +36,7 @@ pub enum Verdict {
 }
 
 /// The result of one submission.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SubmissionResult {
     /// The submission's id, null where it had none.
     pub id: Option<String>,
@@ -53,8 +56,17 @@ pub struct SubmissionResult {
     pub failure: Option<Failure>,
     /// Observations beside the verdict, such as `incomplete` and `no_code`.
     pub flags: Vec<String>,
-    /// How the program was taken from the completion; null where the source was given.
+    /// How program or answer was taken from the completion; null where it was given as it is.
     pub extraction: Option<Extraction>,
+    /// How the rules judged an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerResult>,
+    /// How a reward model judged it, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeResult>,
+    /// The parts of the reward, where the submission says how it is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentResult>,
 }
 
 /// The result of one test.
@@ -126,9 +138,11 @@ pub enum FailureClass {
     Infrastructure,
     /// The service was stopped before the submission was judged.
     Shutdown,
+    /// No rule decides and no reward model gave a usable verdict.
+    Judge,
 }
 
-/// How the program was taken from the completion.
+/// How program or answer was taken from the completion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Extraction {
     /// The rule that found it, such as `tagged_fence`, or why none was found.

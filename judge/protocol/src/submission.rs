@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::problem::{Problem, ProblemSchema};
+use crate::reward::RewardSpec;
 
 /// Body of `POST /v1/judge`. A single submission object is accepted in its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -13,21 +14,26 @@ pub struct JudgeRequest {
     pub submissions: Vec<Submission>,
 }
 
-/// Code in a language, and the problem that it should solve. Exactly one of `source` and
-/// `completion` is given.
+/// Code in a language, or an answer, and the problem that it should solve. A program is given as
+/// `source`, an answer as `answer`, and either as a model's whole `completion`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
     /// Comes back with the result; unique within a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// A name or alias of `GET /v1/languages`.
+    /// A name or alias of `GET /v1/languages`; of a program only, and needed there.
     #[schema(examples("python"))]
-    pub language: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// The program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// A whole model completion; its last fenced code block is the program.
+    /// The answer to a problem of kind `math`, `answer` or `free_form`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// A whole model completion: its last fenced code block is the program, or its final answer the
+    /// answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion: Option<String>,
     /// What the program should do.
@@ -39,6 +45,16 @@ pub struct Submission {
     /// Whether to skip the tests after the first that is not accepted.
     #[serde(default)]
     pub stop_early: bool,
+    /// How the reward is made; where left out, it is 1.0 for an accepted submission and else 0.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<RewardSpec>,
+    /// Submissions of a request with the same group answer the same prompt; their lengths are
+    /// compared by the component `length`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Tokens of the response, for the component `length`; where left out, its characters count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length_tokens: Option<u64>,
 }
 
 /// What one run may use.

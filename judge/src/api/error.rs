@@ -11,8 +11,11 @@ use protocol::{ErrorBody, ErrorDetail};
 use crate::admission::Full;
 use crate::language::LanguageError;
 use crate::limits::MESSAGE_BYTES_MAX;
+use crate::problem::answer::AnswerError;
 use crate::problem::inline::ProblemError;
+use crate::reward::RewardError;
 use crate::submission::SubmissionError;
+use crate::task::TaskError;
 
 /// An error reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +129,9 @@ impl From<SubmissionError> for ApiError {
                  GET /v1/languages lists what is available"
                     .to_owned(),
             ),
+            SubmissionError::NoLanguage => {
+                ("language_missing", "GET /v1/languages lists what can be given".to_owned())
+            }
             SubmissionError::Problem(problem) => problem_hint(problem),
             SubmissionError::Code { .. } => (
                 "source_or_completion",
@@ -155,11 +161,66 @@ impl From<SubmissionError> for ApiError {
     }
 }
 
+impl From<TaskError> for ApiError {
+    fn from(error: TaskError) -> Self {
+        let (code, hint) = match &error {
+            TaskError::Submission(error) => return error.clone().into(),
+            TaskError::Answer(error) => answer_hint(error),
+            TaskError::Reward(error) => return error.clone().into(),
+            TaskError::Field { .. } => ("wrong_field", "leave it out".to_owned()),
+            TaskError::Given { .. } => (
+                "answer_or_completion",
+                "give `answer` for the answer alone, or `completion` for a model's whole answer"
+                    .to_owned(),
+            ),
+        };
+        Self::unprocessable(code, error.to_string(), hint)
+    }
+}
+
+impl From<RewardError> for ApiError {
+    fn from(error: RewardError) -> Self {
+        let hint = match &error {
+            RewardError::Lengths { .. } => "tokens and characters cannot be compared",
+            RewardError::UnknownValueHead { .. } => {
+                "name one of the configuration's [[value_head]], or add it there"
+            }
+            RewardError::Count { .. }
+            | RewardError::Weight { .. }
+            | RewardError::Component { .. } => "GET /openapi.json describes every field",
+        };
+        Self::unprocessable("invalid_reward", error.to_string(), hint)
+    }
+}
+
+fn answer_hint(error: &AnswerError) -> (&'static str, String) {
+    match error {
+        AnswerError::Policy(_) => {
+            ("invalid_policy", format!("presets: {}", crate::policy::PRESETS.join(", ")))
+        }
+        AnswerError::Empty { .. } => {
+            ("empty_problem", "an answer needs something to be compared with".to_owned())
+        }
+        AnswerError::TooLarge { max, .. } => ("too_large", format!("at most {max}")),
+        AnswerError::Field { .. } => ("wrong_field", "leave it out".to_owned()),
+        AnswerError::UnknownJudge { known, .. } => {
+            ("unknown_reward_model", format!("configured: {}", known.join(", ")))
+        }
+        AnswerError::NoJudge => {
+            ("no_reward_model", "add a [[judge]] to the service's configuration".to_owned())
+        }
+        AnswerError::Votes { .. } => ("votes_out_of_range", "choose another number".to_owned()),
+    }
+}
+
 fn problem_hint(error: &ProblemError) -> (&'static str, String) {
-    let kinds = || "kinds judged: stdio, assertions".to_owned();
+    let kinds = || "kinds judged: stdio, assertions, math, answer, free_form".to_owned();
     match error {
         ProblemError::UnsupportedKind { .. } => ("unsupported_problem_kind", kinds()),
         ProblemError::UnknownKind { .. } => ("unknown_problem_kind", kinds()),
+        ProblemError::NoProgram { .. } => {
+            ("wrong_field", "give `answer` or `completion`, and no language".to_owned())
+        }
         ProblemError::Empty { .. } => {
             ("empty_problem", "a problem that tests nothing would accept everything".to_owned())
         }

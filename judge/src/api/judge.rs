@@ -23,7 +23,8 @@ use super::{CountedBody, Service};
 use crate::admission::BodyTicket;
 use crate::batch::{self, Results};
 use crate::report::RunReport;
-use crate::submission::{Rules, ValidSubmission};
+use crate::reward::length::Groups;
+use crate::task::{Task, TaskRules};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -60,9 +61,9 @@ pub(super) async fn judge(
     service.check_open()?;
     let Received { bytes, ticket } = body::receive(&service, body).await?;
     let reader = Arc::clone(&service);
-    let submissions = body::work(bytes, move |bytes| read(&reader, bytes)).await?;
-    let admitted = service.admit(submissions.len())?;
-    let results = batch::judge(service.judge.clone(), submissions, admitted);
+    let tasks = body::work(bytes, move |bytes| read(&reader, bytes)).await?;
+    let admitted = service.admit(tasks.len())?;
+    let results = batch::judge(service.judge.clone(), tasks, admitted);
     let streamed = headers
         .get_all(ACCEPT)
         .iter()
@@ -105,7 +106,7 @@ pub(super) async fn run(
 }
 
 /// Parses and checks the submissions of a body.
-fn read(service: &Service, bytes: &[u8]) -> Result<Vec<ValidSubmission>, ApiError> {
+fn read(service: &Service, bytes: &[u8]) -> Result<Vec<Task>, ApiError> {
     /// Tells a batch from a single submission before either is parsed, so that the error is about
     /// the one that was meant.
     #[derive(Deserialize)]
@@ -115,11 +116,12 @@ fn read(service: &Service, bytes: &[u8]) -> Result<Vec<ValidSubmission>, ApiErro
     let shape: Shape = body::parse(bytes)?;
     if shape.submissions.is_none() {
         let submission: Submission = body::parse(bytes)?;
-        return Ok(vec![service.rules().submission(submission, 0)?]);
+        let groups = Groups::of(std::slice::from_ref(&submission))?;
+        return Ok(vec![service.task_rules().task(submission, 0, &groups)?]);
     }
     let request: JudgeRequest = body::parse(bytes)?;
     check_batch(&request.submissions, service.config.admission.batch_submissions_max.get())?;
-    read_batch(&service.rules(), request.submissions)
+    read_batch(&service.task_rules(), request.submissions)
 }
 
 fn check_batch(submissions: &[Submission], count_max: usize) -> Result<(), ApiError> {
@@ -150,13 +152,11 @@ fn check_batch(submissions: &[Submission], count_max: usize) -> Result<(), ApiEr
     Ok(())
 }
 
-fn read_batch(
-    rules: &Rules<'_>,
-    submissions: Vec<Submission>,
-) -> Result<Vec<ValidSubmission>, ApiError> {
+fn read_batch(rules: &TaskRules<'_>, submissions: Vec<Submission>) -> Result<Vec<Task>, ApiError> {
+    let groups = Groups::of(&submissions)?;
     let check = |(index, submission)| {
         rules
-            .submission(submission, index)
+            .task(submission, index, &groups)
             .map_err(|error| ApiError::from(error).at(&format!("submissions[{index}]")))
     };
     submissions.into_iter().enumerate().map(check).collect()

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::language::Languages;
 use crate::pipeline::Judge;
 use crate::submission::Rules;
+use crate::task::TaskRules;
 use crate::telemetry::Metrics;
 
 pub mod body;
@@ -74,6 +75,10 @@ impl Service {
 
     fn rules(&self) -> Rules<'_> {
         Rules { languages: &self.languages, limits_max: &self.limits_max }
+    }
+
+    fn task_rules(&self) -> TaskRules<'_> {
+        TaskRules { programs: self.rules(), reward_models: self.judge.reward_model_names() }
     }
 
     fn admit(&self, count: usize) -> Result<Ticket, Full> {

@@ -12,7 +12,9 @@ use judge::config::Config;
 use judge::language::Languages;
 use judge::limits::{PROGRAM_LIMITS_MAX, QUEUE_SUBMISSIONS_MAX};
 use judge::problem::folder;
-use judge::submission::{Rules, ValidSubmission};
+use judge::reward::length::Groups;
+use judge::submission::Rules;
+use judge::task::{RewardModelNames, Task, TaskRules};
 use protocol::{Submission, SubmissionResult, Verdict};
 
 use super::engine::{self, Engine};
@@ -25,11 +27,11 @@ pub(super) async fn judge(path: &Path, args: &JudgeArgs) -> Result<End, Failed> 
     config.slots = args.slots.unwrap_or(config.slots);
     let image = sandbox::Image::host().map_err(ours)?;
     let languages = engine::languages(&image)?;
-    let submissions = read(path, &languages)?;
-    let count = submissions.len();
+    let tasks = read(path, &languages)?;
+    let count = tasks.len();
     let engine = Engine::start(&config).await?;
     let ticket = Admission::new(count, 0).admit(count).map_err(ours)?;
-    let mut results = batch::judge(engine.judge.clone(), submissions, ticket);
+    let mut results = batch::judge(engine.judge.clone(), tasks, ticket);
     let bar = progress_bar(count);
     let mut summary = Summary::default();
     while let Some(report) = results.next().await {
@@ -49,10 +51,10 @@ pub(super) async fn judge(path: &Path, args: &JudgeArgs) -> Result<End, Failed> 
     Ok(summary.end.unwrap_or(End::Good))
 }
 
-fn read(path: &Path, languages: &Languages) -> Result<Vec<ValidSubmission>, Failed> {
+fn read(path: &Path, languages: &Languages) -> Result<Vec<Task>, Failed> {
     let text = folder::read_text(path).map_err(usage)?;
-    let rules = Rules { languages, limits_max: &PROGRAM_LIMITS_MAX };
     let mut submissions = Vec::new();
+    let mut lines = Vec::new();
     let mut ids = HashSet::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |error: String| usage(anyhow!("{}:{}: {error}", path.display(), number + 1));
@@ -61,8 +63,8 @@ fn read(path: &Path, languages: &Languages) -> Result<Vec<ValidSubmission>, Fail
         if let Some(id) = submission.id.clone().filter(|id| !ids.insert(id.clone())) {
             return Err(wrong(format!("id {id:?} is there twice")));
         }
-        let valid = rules.submission(submission, submissions.len());
-        submissions.push(valid.map_err(|error| wrong(error.to_string()))?);
+        submissions.push(submission);
+        lines.push(number + 1);
         if submissions.len() > QUEUE_SUBMISSIONS_MAX {
             return Err(wrong(format!("more than {QUEUE_SUBMISSIONS_MAX} submissions")));
         }
@@ -70,7 +72,15 @@ fn read(path: &Path, languages: &Languages) -> Result<Vec<ValidSubmission>, Fail
     if submissions.is_empty() {
         return Err(usage(anyhow!("{}: there is no submission", path.display())));
     }
-    Ok(submissions)
+    let programs = Rules { languages, limits_max: &PROGRAM_LIMITS_MAX };
+    let reward_models = RewardModelNames::default();
+    let rules = TaskRules { programs, reward_models: &reward_models };
+    let groups = Groups::of(&submissions).map_err(usage)?;
+    let check = |(index, submission)| {
+        let wrong = |error| usage(anyhow!("{}:{}: {error}", path.display(), lines[index]));
+        rules.task(submission, index, &groups).map_err(wrong)
+    };
+    submissions.into_iter().enumerate().map(check).collect()
 }
 
 /// A bar on standard error, hidden where that is no terminal.

@@ -53,7 +53,20 @@ fn read(args: &JudgeArgs, languages: &Languages) -> Result<Submission, Failed> {
         ..Limits::default()
     };
     let stop_early = args.stop_early;
-    Ok(Submission { id: None, language, source, completion, problem, limits, stop_early })
+    let language = Some(language);
+    Ok(Submission {
+        id: None,
+        language,
+        source,
+        answer: None,
+        completion,
+        problem,
+        limits,
+        stop_early,
+        reward: None,
+        group: None,
+        length_tokens: None,
+    })
 }
 
 fn checker_named(name: &str) -> Checker {

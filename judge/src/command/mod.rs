@@ -13,6 +13,7 @@ mod batch;
 mod engine;
 mod inspect;
 mod judge;
+mod math;
 mod serve;
 mod table;
 
@@ -35,6 +36,9 @@ enum Action {
     /// Judge a program, or a batch of submissions, without a service
     #[command(after_help = JUDGE_EXAMPLES)]
     Judge(Box<JudgeArgs>),
+    /// Compare mathematical answers by exact rules
+    #[command(after_help = MATH_EXAMPLES)]
+    Math(Box<math::MathArgs>),
     /// List the languages, and what each that is missing needs
     Languages(OutputArgs),
     /// Say whether this host is fit, layer by layer, and what to do about what is missing
@@ -54,6 +58,15 @@ Examples:
   assay judge solution.py --tests assertions.py     a program of assertions
   assay judge solution.py --tests tests/ --checker floats --cpu-time-ms 500 --json
   assay judge --batch submissions.jsonl --json > results.jsonl";
+
+const MATH_EXAMPLES: &str = "\
+Examples:
+  assay math '\\frac{1}{2}' 0.5
+  assay math '(0,1)' '0<x<1' --explain
+  assay math 5cm 0.05m --preset strict --json
+  assay math '\\pi' 3.14 --numeric significant_digits:3
+  assay math 4 'so the answer is \\boxed{4}.' --completion
+  assay math --batch pairs.jsonl                    {\"gold\":\"1/2\",\"pred\":\"0.5\"} a line";
 
 #[derive(Debug, Args)]
 struct ServeArgs {
@@ -186,6 +199,7 @@ async fn act(action: Action) -> Result<End, Failed> {
                 _ = interrupted => Ok(End::Interrupted),
             }
         }
+        Action::Math(args) => math::math(&args),
         Action::Languages(args) => inspect::languages(&args),
         Action::Preflight(args) => inspect::preflight(&args),
     }

@@ -41,6 +41,8 @@ pub enum Flag {
     Incomplete,
     /// The completion holds no program.
     NoCode,
+    /// The completion holds no answer.
+    NoAnswer,
 }
 
 impl Flag {
@@ -50,6 +52,7 @@ impl Flag {
         match self {
             Self::Incomplete => "incomplete",
             Self::NoCode => "no_code",
+            Self::NoAnswer => "no_answer",
         }
     }
 }

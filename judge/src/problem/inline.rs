@@ -23,6 +23,12 @@ pub enum ProblemError {
         /// The kind.
         kind: String,
     },
+    /// A kind that is answered, not solved by a program.
+    #[error("a problem of kind {kind} takes an answer, not a program")]
+    NoProgram {
+        /// The kind.
+        kind: &'static str,
+    },
     /// There is nothing to test.
     #[error("the problem has no {what}")]
     Empty {
@@ -75,6 +81,9 @@ pub fn read(wire: protocol::Problem) -> Result<Problem, ProblemError> {
             }
             Ok(Problem::Assertions { code })
         }
+        protocol::Problem::Math(_) => Err(ProblemError::NoProgram { kind: "math" }),
+        protocol::Problem::Answer(_) => Err(ProblemError::NoProgram { kind: "answer" }),
+        protocol::Problem::FreeForm(_) => Err(ProblemError::NoProgram { kind: "free_form" }),
         protocol::Problem::Unsupported { kind } if LATER_KINDS.contains(&kind.as_str()) => {
             Err(ProblemError::UnsupportedKind { kind })
         }

@@ -1,4 +1,5 @@
-//! The problem model, and its readers: [`inline`] for the wire, [`folder`] for the command line.
+//! The problem model, and its readers: [`inline`] for the wire, [`folder`] for the command line,
+//! [`answer`] for problems that are answered without a program.
 //!
 //! A problem that exists has at least one test and lies within [`crate::limits`].
 
@@ -6,6 +7,7 @@ use bytes::Bytes;
 
 use crate::grade::Checker;
 
+pub mod answer;
 pub mod folder;
 pub mod inline;
 
