@@ -175,10 +175,7 @@ mod tests {
         let found = judge(r#""answer":"0.5""#, r#"["\\frac{1}{2}"]"#, "").await;
         assert_eq!((found.reward, found.verdict), (Some(1.0), Some(protocol::Verdict::Accepted)));
         let answer = found.answer.unwrap();
-        assert_eq!(
-            (answer.verdict, answer.reason.as_str()),
-            (AnswerVerdict::Equal, "same_form")
-        );
+        assert_eq!((answer.verdict, answer.reason.as_str()), (AnswerVerdict::Equal, "same_form"));
         let found = judge(r#""completion":"so \\boxed{3}""#, r#"["4","5"]"#, "").await;
         assert_eq!((found.reward, found.valid), (Some(0.0), true));
         assert_eq!(found.extraction.unwrap().rule, "box");

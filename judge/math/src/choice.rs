@@ -43,6 +43,33 @@ pub(crate) fn choice(repaired: &str) -> Option<Choice> {
     known.then_some(Choice { letters, is_marked })
 }
 
+/// Circled numbers such as `①③`, which may be answered by `(1)(3)`.
+pub(crate) fn circled(repaired: &str) -> Option<Choice> {
+    let plain = strip(repaired).replace("\\quad", " ").replace("and", " ");
+    let mut letters = BTreeSet::new();
+    let mut is_marked = false;
+    let mut rest = plain.as_str();
+    while let Some(next) = rest.chars().next() {
+        let code = u32::from(next);
+        if (0x2460..0x2474).contains(&code) {
+            letters.insert(next);
+            is_marked = true;
+            rest = &rest[next.len_utf8()..];
+        } else if let Some(inner) = rest.strip_prefix('(') {
+            let (digits, after) = inner.split_once(')')?;
+            let number =
+                digits.trim().parse::<u32>().ok().filter(|number| (1..=20).contains(number))?;
+            letters.insert(char::from_u32(0x245f + number)?);
+            rest = after;
+        } else if matches!(next, ' ' | ',' | ';') {
+            rest = &rest[1..];
+        } else {
+            return None;
+        }
+    }
+    (!letters.is_empty()).then_some(Choice { letters, is_marked })
+}
+
 fn strip_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let head = text.get(..word.len())?;
     let rest = text.get(word.len()..)?;
@@ -68,14 +95,38 @@ fn leading_letters(text: &str) -> Option<(Vec<char>, &str)> {
     let bracketed = rest.strip_prefix('(').or_else(|| rest.strip_prefix('['));
     if let Some(inner) = bracketed {
         let letter = inner.chars().next()?;
-        let after = inner[letter.len_utf8()..].strip_prefix([')', ']'])?;
-        return letter.is_ascii_alphabetic().then_some((vec![letter], after));
+        let mut after = inner[letter.len_utf8()..].strip_prefix([')', ']'])?;
+        let mut letters = vec![letter];
+        // `(A) and (C)`, `(A), (C)`: the connector tells them from a hedge.
+        while letters.len() < 8 {
+            let joined = after.trim_start();
+            let joined = joined
+                .strip_prefix(", and ")
+                .or_else(|| joined.strip_prefix(','))
+                .or_else(|| joined.strip_prefix("and "));
+            let Some(inner) =
+                joined.map(str::trim_start).and_then(|next| next.strip_prefix(['(', '[']))
+            else {
+                break;
+            };
+            let Some(next) = inner.chars().next().filter(char::is_ascii_alphabetic) else {
+                break;
+            };
+            let Some(rest) = inner[1..].strip_prefix([')', ']']) else {
+                break;
+            };
+            letters.push(next);
+            after = rest;
+        }
+        let all = letters.iter().all(char::is_ascii_alphabetic);
+        return all.then_some((letters, after));
     }
     let mut letters = Vec::new();
     while let Some(letter) = rest.chars().next().filter(char::is_ascii_alphabetic) {
         letters.push(letter);
         rest = &rest[1..];
         let next = rest.trim_start_matches([',', ' ']);
+        let next = next.strip_prefix("and ").or_else(|| next.strip_prefix("& ")).unwrap_or(next);
         let lone = |text: &str| {
             let mut characters = text.chars();
             let first = characters.next().is_some_and(|letter| letter.is_ascii_uppercase());
@@ -92,6 +143,12 @@ fn leading_letters(text: &str) -> Option<(Vec<char>, &str)> {
         if letters.len() > 8 {
             return None;
         }
+    }
+    // `II` is a number, `AA` is a name.
+    let repeats =
+        letters.iter().enumerate().any(|(index, letter)| letters[..index].contains(letter));
+    if repeats {
+        return None;
     }
     let several = letters.len() > 1;
     let capitals = letters.iter().all(char::is_ascii_uppercase);

@@ -9,7 +9,7 @@ use crate::json;
 use crate::lex::{Kind, Token};
 use crate::limits;
 use crate::number::modular::mix;
-use crate::parse::{self, Comma, Failure, Logarithm, Reading, words};
+use crate::parse::{self, Comma, Failure, Logarithm, Reading, alternative, words};
 use crate::policy::Policy;
 use crate::reason::{Decision, Explanation, Finding, Holds, Reason, Verdict};
 use crate::repair::repair;
@@ -133,6 +133,12 @@ fn special_forms(left: &str, right: &str, policy: &Policy) -> Option<Finding> {
         let same_year = reference[0] == answer[0] || reference[0] == 0 || answer[0] == 0;
         return Some(Finding::when(Holds::from_bool(same_day && same_year), Reason::Calendar));
     }
+    if let (Some(reference), Some(answer)) = (choice::circled(left), choice::circled(right))
+        && (reference.is_marked || answer.is_marked)
+    {
+        let same = reference.letters == answer.letters;
+        return Some(Finding::when(Holds::from_bool(same), Reason::Choice));
+    }
     if policy.choice_letters.is_on()
         && let (Some(reference), Some(answer)) = (choice::choice(left), choice::choice(right))
         && (reference.is_marked || answer.is_marked)
@@ -161,21 +167,50 @@ fn mathematics(
     } else {
         &[Logarithm::Natural]
     };
-    let reference_commas = commas(&left_tokens, false);
-    let answer_commas = commas(&right_tokens, policy.decimal_comma.is_on());
+    let first =
+        readings((left, &left_tokens), (right, &right_tokens), logarithms, (policy, bench))?;
+    if first.finding.is_equal() {
+        return Ok(first);
+    }
+    // Notation that can be read otherwise: a match counts, a mismatch changes nothing.
+    let tokens = (&left_tokens, &right_tokens);
+    let ours = alternative::alternatives(tokens.0, tokens.1);
+    let theirs = alternative::alternatives(tokens.1, tokens.0);
+    let pairs = ours
+        .iter()
+        .map(|ours| (ours, tokens.1))
+        .chain(theirs.iter().map(|theirs| (tokens.0, theirs)));
+    for (ours, theirs) in pairs {
+        let judged = readings((left, ours), (right, theirs), logarithms, (policy, bench))?;
+        if judged.finding.is_equal() {
+            return Ok(judged);
+        }
+    }
+    Ok(first)
+}
+
+/// Both sides under each meaning of commas and logarithms.
+fn readings(
+    (left, left_tokens): (&str, &[Token]),
+    (right, right_tokens): (&str, &[Token]),
+    logarithms: &[Logarithm],
+    (policy, bench): (&Policy, &mut Workbench),
+) -> Result<Judged, Exhausted> {
+    let reference_commas = commas(left_tokens, false);
+    let answer_commas = commas(right_tokens, policy.decimal_comma.is_on());
     let mut best: Option<Judged> = None;
     let mut tried = 0;
     for logarithm in logarithms {
         for comma in &reference_commas {
             let reading = Reading { comma: *comma, logarithm: *logarithm };
-            let reference = side(left, &left_tokens, reading, bench);
+            let reference = side(left, left_tokens, reading, bench);
             for comma in &answer_commas {
                 tried += 1;
                 if tried > limits::READINGS_MAX {
                     break;
                 }
                 let reading = Reading { comma: *comma, logarithm: *logarithm };
-                let answer = side(right, &right_tokens, reading, bench);
+                let answer = side(right, right_tokens, reading, bench);
                 let judged = sides(&reference, &answer, (left, right), (policy, bench));
                 if judged.finding.is_equal() {
                     return Ok(judged);

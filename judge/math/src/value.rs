@@ -107,6 +107,9 @@ pub(crate) enum Joint {
     Or,
 }
 
+/// Opening bracket of a branch of a function by cases; no text can spell it as a bracket.
+pub(crate) const BRANCH: char = '⟦';
+
 /// A typed value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {

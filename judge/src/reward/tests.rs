@@ -1,3 +1,5 @@
+//! What rewards are, and above all what does not earn one.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -9,7 +9,7 @@ use crate::expression::Id;
 use crate::fuel::Exhausted;
 use crate::policy::ListOrder;
 use crate::reason::{Finding, Reason, Verdict};
-use crate::value::{Joint, Mark, Relation, Value};
+use crate::value::{BRANCH, Joint, Mark, Relation, SetOperation, Value};
 
 impl Comparison<'_> {
     /// Every pair of kinds that is not settled by a simpler rule.
@@ -21,7 +21,16 @@ impl Comparison<'_> {
             return Ok(finding);
         }
         match (reference, answer) {
-            (Value::Set(a), Value::Set(b)) => self.members(a, b),
+            (Value::Set(a), Value::Set(b)) => {
+                let finding = self.members(a, b)?;
+                // The same function may be cut at other places.
+                let cut = a.iter().chain(b).any(is_branch) && !finding.is_equal();
+                Ok(if cut { Finding::undecided(Reason::Members) } else { finding })
+            }
+            (
+                Value::Group { open: BRANCH, items: a, .. },
+                Value::Group { open: BRANCH, items: b, .. },
+            ) => self.entries(a, b, Reason::Entries),
             (Value::Set(items), Value::List { items: others, .. }) => self.members(items, others),
             (Value::List { items, .. }, Value::Set(others)) => self.members(items, others),
             (Value::Set(items), other) if items.len() == 1 => self.values(&items[0], other),
@@ -30,6 +39,23 @@ impl Comparison<'_> {
             (Value::Chain { .. }, Value::Chain { .. }) => self.chains(reference, answer),
             (Value::Named(a), Value::Named(b)) => {
                 Ok(Finding::when(crate::reason::Holds::from_bool(a == b), Reason::Region))
+            }
+            // `(2, 3], (5, 7)` beside a union is the union of the intervals.
+            (Value::SetOperation { .. }, Value::List { items, .. })
+            | (Value::List { items, .. }, Value::SetOperation { .. })
+                if items.len() > 1
+                    && items.iter().all(|item| matches!(item, Value::Group { .. })) =>
+            {
+                let joined = items.iter().cloned().reduce(|left, right| Value::SetOperation {
+                    operation: SetOperation::Union,
+                    left: Box::new(left),
+                    right: Box::new(right),
+                });
+                match (joined, matches!(reference, Value::List { .. })) {
+                    (Some(joined), true) => self.values(&joined, answer),
+                    (Some(joined), false) => self.values(reference, &joined),
+                    (None, _) => Ok(Finding::undecided(Reason::Kind)),
+                }
             }
             (Value::Scalar(_), Value::List { joint, items }) => {
                 self.hedged(reference, *joint, items)
@@ -202,6 +228,10 @@ impl Comparison<'_> {
             named.push((self.bench.pool.name(name).to_owned(), value.clone()));
         }
         named.sort_by(|left, right| left.0.cmp(&right.0));
+        // Two values of one name are two values, not entries in an order.
+        if named.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return None;
+        }
         Some(named.into_iter().map(|(_, value)| value).collect())
     }
 
@@ -372,6 +402,11 @@ impl Comparison<'_> {
         let labelled = finding.reason == Reason::Label && finding.verdict == Verdict::Undecided;
         Ok(if labelled { Verdict::Different } else { finding.verdict })
     }
+}
+
+/// A row of a function that is defined by cases: value and condition.
+fn is_branch(value: &Value) -> bool {
+    matches!(value, Value::Group { open: BRANCH, .. })
 }
 
 fn scalars(ids: &[Id]) -> Vec<Value> {

@@ -9,6 +9,7 @@
 mod collection;
 mod equation;
 mod family;
+mod parameter;
 mod prepare;
 mod region;
 mod scalar;
@@ -35,6 +36,17 @@ pub(crate) struct Comparison<'a> {
     whole: BTreeSet<Name>,
     /// Inside of tuples a parameter is shared by the entries: no families there.
     linked: bool,
+    /// What happens to a name that all items of a list are assigned to.
+    names: SharedNames,
+}
+
+/// What happens to a name that all items of a list are assigned to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SharedNames {
+    /// `x = 1, x = 2` is the list of the values.
+    Dropped,
+    /// It is a list of equations.
+    Kept,
 }
 
 /// Compares two values as they were read.
@@ -44,16 +56,35 @@ pub(crate) fn compare(
     reference: &Value,
     answer: &Value,
 ) -> Outcome {
-    let mut comparison = Comparison { bench, policy, whole: BTreeSet::new(), linked: false };
-    let reference = comparison.prepared(reference.clone())?;
-    let ours = std::mem::take(&mut comparison.whole);
-    let answer = comparison.prepared(answer.clone())?;
-    let answer = comparison.same_parameter(&ours, answer)?;
-    comparison.whole.extend(ours);
-    comparison.values(&reference, &answer)
+    let whole = BTreeSet::new();
+    let mut comparison =
+        Comparison { bench, policy, whole, linked: false, names: SharedNames::Dropped };
+    let finding = comparison.both(reference, answer)?;
+    let several = |value: &Value| matches!(value, Value::List { .. } | Value::Chain { .. });
+    if finding.is_equal() || !several(reference) || !several(answer) {
+        return Ok(finding);
+    }
+    // `y = x, y = -x` against `x + y = 0, x - y = 0`: as equations, not as values of y.
+    comparison.whole.clear();
+    comparison.names = SharedNames::Kept;
+    let kept = comparison.both(reference, answer)?;
+    Ok(if kept.is_equal() { kept } else { finding })
 }
 
 impl Comparison<'_> {
+    fn both(&mut self, reference: &Value, answer: &Value) -> Outcome {
+        let reference = self.prepared(reference.clone())?;
+        let ours = std::mem::take(&mut self.whole);
+        let answer = self.prepared(answer.clone())?;
+        let answer = self.same_parameter(&ours, answer)?;
+        self.whole.extend(ours);
+        let finding = self.values(&reference, &answer)?;
+        if finding.is_equal() {
+            return Ok(finding);
+        }
+        Ok(self.renamed_parameters(&reference, &answer)?.unwrap_or(finding))
+    }
+
     /// The table of kinds.
     pub(crate) fn values(&mut self, reference: &Value, answer: &Value) -> Outcome {
         self.bench.fuel.spend(4)?;
@@ -266,7 +297,7 @@ fn times(left: [u32; 3], right: [u32; 3]) -> Finding {
 
 /// Same words, or words of one meaning.
 pub(crate) fn words_finding(left: &str, right: &str) -> Finding {
-    if words::synonym(left) == words::synonym(right) {
+    if words::synonym(left) == words::synonym(right) || words::core(left) == words::core(right) {
         return Finding::equal(Reason::Text);
     }
     let bare = |text: &str| text.split(' ').filter(|word| !word.is_empty()).count();

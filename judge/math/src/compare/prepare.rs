@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Comparison;
+use super::{Comparison, SharedNames};
 use crate::expression::{Function, Id, Name, Node};
 use crate::fuel::Exhausted;
 use crate::value::{Joint, NamedSet, Relation, Scalar, Value};
@@ -52,7 +52,7 @@ impl Comparison<'_> {
                 expanded.push(item);
             }
         }
-        let expanded = self.without_shared_variable(expanded, joint);
+        let expanded = self.without_shared_variable(expanded);
         Ok(match <[Value; 1]>::try_from(expanded) {
             Ok([single]) => single,
             Err(items) => Value::List { joint, items },
@@ -181,10 +181,8 @@ impl Comparison<'_> {
     }
 
     /// `x=1, 2` and `x=1 or x=2` are the list of values of x.
-    fn without_shared_variable(&self, items: Vec<Value>, joint: Joint) -> Vec<Value> {
-        if items.len() < 2
-            || joint == Joint::And && items.iter().all(|item| matches!(item, Value::Chain { .. }))
-        {
+    fn without_shared_variable(&self, items: Vec<Value>) -> Vec<Value> {
+        if items.len() < 2 || self.names == SharedNames::Kept {
             return items;
         }
         let mut shared: Option<Id> = None;

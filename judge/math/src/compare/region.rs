@@ -131,6 +131,12 @@ impl Comparison<'_> {
         let (Some(low), Some(high)) = (self.end(low), self.end(high)) else {
             return Ok(None);
         };
+        if let (End::At(a), End::At(b), '(', ')') = (low, high, open, close)
+            && matches!(self.bench.order(a, b)?, Some(Ordering::Equal | Ordering::Greater))
+        {
+            // `(2, 1)` and `(1, 1)` are points; an open interval of nothing is nobody's answer.
+            return Ok(None);
+        }
         let piece = Piece {
             low,
             low_closed: open == '[' && matches!(low, End::At(_)),

@@ -26,6 +26,16 @@ impl Comparison<'_> {
             (Mark::Currency(a), Mark::Currency(b)) if a != b => {
                 Ok(Finding::different(Reason::Unit))
             }
+            (Mark::Currency(_), Mark::Label(label)) if label == "cent" => {
+                let hundredth = self.bench.pool.rational(exact::fraction(1, 100))?;
+                let id = self.bench.pool.product(answer.id, hundredth)?;
+                self.numbers(reference, &Scalar::exact(id))
+            }
+            (Mark::Label(label), Mark::Currency(_)) if label == "cent" => {
+                let hundredth = self.bench.pool.rational(exact::fraction(1, 100))?;
+                let id = self.bench.pool.product(reference.id, hundredth)?;
+                self.numbers(&Scalar::exact(id), answer)
+            }
             (Mark::Label(a), Mark::Label(b)) => {
                 let finding = self.numbers(reference, answer)?;
                 if a == b || a.ends_with(b.as_str()) || b.ends_with(a.as_str()) {
@@ -121,7 +131,10 @@ impl Comparison<'_> {
         if radians.is_equal() {
             return Ok(Finding::equal(Reason::Angle));
         }
-        let circular = self.bench.pool.traits(&[reference.id, answer.id]).has_pi;
+        let radian = |mark: &Mark| matches!(mark, Mark::Label(label) if label == "radian");
+        let circular = self.bench.pool.traits(&[reference.id, answer.id]).has_pi
+            || radian(&reference.mark)
+            || radian(&answer.mark);
         if !circular
             && self.policy.degree_may_be_dropped.is_on()
             && self.numbers(reference, answer)?.is_equal()

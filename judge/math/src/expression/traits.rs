@@ -95,9 +95,13 @@ impl Pool {
                 traits.is_algebraic = false;
                 traits.is_polynomial = false;
             }
-            Node::Call(..) => {
+            Node::Call(name, _) => {
                 traits.has_call = true;
                 traits.is_polynomial = false;
+                // A sum that is not written out may still be an expression of its bounds.
+                if matches!(self.name(*name), "sum" | "prod" | "int" | "iint" | "oint" | "lim") {
+                    traits.is_algebraic = false;
+                }
             }
         }
     }

@@ -65,6 +65,15 @@ fn scalars(bench: &mut Workbench, operation: Operation, a: &Scalar, b: &Scalar) 
         b.mark == Mark::None && operation != Operation::Power
             || (a.mark == Mark::None && operation == Operation::Multiply)
     };
+    let measured = |mark: &Mark| matches!(mark, Mark::Unit(_) | Mark::Currency(_));
+    // `7/8 inch`: what stands behind a fraction belongs to the whole of it.
+    let behind = operation == Operation::Divide && a.mark == Mark::None && measured(&b.mark);
+    let keeps = keeps || behind;
+    // A unit that would be lost, as of `3 cm + 2 m`, is nothing to be quiet about.
+    let ratio = operation == Operation::Divide && a.mark == b.mark;
+    if !keeps && !ratio && (measured(&a.mark) || measured(&b.mark)) {
+        return Err(Failure::Unsupported);
+    }
     let percent = a.mark == Mark::Percent || b.mark == Mark::Percent;
     let mark = match (keeps && (additive || !percent), &a.mark) {
         (false, _) => Mark::None,

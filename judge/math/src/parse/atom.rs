@@ -99,8 +99,13 @@ impl Parser<'_> {
             "i" => return Ok(Value::scalar(self.pool().insert(Node::Imaginary)?)),
             _ => {}
         }
+        // `P(x) = ..`: what is defined is a function, whatever its letter.
+        let defined = self.position == 1
+            && matches!(self.peek_at(1), Some(Kind::Letters(_)))
+            && self.mark_at(2, ')')
+            && self.mark_at(3, '=');
         if self.at_mark('(')
-            && is_function_name(&name)
+            && (defined || is_function_name(&name))
             && let Some(call) = self.attempt(|parser| parser.call(&name))?
         {
             return Ok(call);

@@ -87,6 +87,18 @@ fn is_lone_unit(run: &str) -> bool {
 
 fn split_run(run: &str, spaced: bool, as_unit: bool, resolved: &mut Vec<Token>) {
     let length = run.chars().count();
+    let school = match run {
+        "tg" => Some("tan"),
+        "ctg" | "cotg" => Some("cot"),
+        "arctg" => Some("arctan"),
+        "arcctg" => Some("arccot"),
+        "cosec" => Some("csc"),
+        _ => None,
+    };
+    if let Some(name) = school {
+        resolved.push(Token { kind: Kind::Command(name.to_owned()), spaced });
+        return;
+    }
     if NAMES.contains(&run) {
         resolved.push(Token { kind: Kind::Command(run.to_owned()), spaced });
         return;

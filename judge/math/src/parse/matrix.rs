@@ -5,7 +5,7 @@ use super::{Failure, Parsed, Parser};
 use crate::expression::Id;
 use crate::lex::Kind;
 use crate::limits;
-use crate::value::{Joint, Value};
+use crate::value::{BRANCH, Joint, Value};
 
 /// Largest matrix whose determinant is expanded.
 const DETERMINANT_MAX: usize = 5;
@@ -78,7 +78,11 @@ impl Parser<'_> {
             }
             let item = self.inside(Self::aligned_relation)?;
             if name == "cases" && !matches!(item, Value::Chain { .. }) {
-                return Err(Failure::Unsupported);
+                if !items.iter().all(|item| matches!(item, Value::Group { open: BRANCH, .. })) {
+                    return Err(Failure::Unsupported);
+                }
+                items.push(self.branch(item)?);
+                continue;
             }
             items.push(item);
             self.eat_mark(',');
@@ -90,10 +94,43 @@ impl Parser<'_> {
                 self.advance();
             }
         }
+        if items.iter().any(|item| matches!(item, Value::Group { open: BRANCH, .. })) {
+            let all = items.iter().all(|item| matches!(item, Value::Group { open: BRANCH, .. }));
+            return if all { Ok(Value::Set(items)) } else { Err(Failure::Unsupported) };
+        }
         if items.len() == 1 {
             return items.pop().ok_or(Failure::Unreadable);
         }
         Ok(Value::List { joint: Joint::And, items })
+    }
+
+    /// A value of a function by cases with its condition, up to the end of the row.
+    fn branch(&mut self, value: Value) -> Parsed<Value> {
+        while matches!(self.peek(), Some(Kind::Mark(',' | '&' | ';') | Kind::Gap))
+            || matches!(self.word(), Some("if" | "for" | "when" | "where"))
+        {
+            self.advance();
+        }
+        let rest = matches!(self.word(), Some("otherwise" | "else" | "elsewhere"));
+        let condition = if rest {
+            self.advance();
+            Value::Words("otherwise".to_owned())
+        } else {
+            self.inside(Self::aligned_relation)?
+        };
+        while matches!(self.peek(), Some(Kind::Mark(',' | ';' | '.') | Kind::Gap)) {
+            self.advance();
+        }
+        match self.peek() {
+            Some(Kind::Row) => self.advance(),
+            Some(Kind::End(_)) => {}
+            _ => return Err(Failure::Unsupported),
+        }
+        let conditional = rest || matches!(condition, Value::Chain { .. });
+        if !conditional {
+            return Err(Failure::Unsupported);
+        }
+        Ok(Value::Group { open: BRANCH, close: '⟧', items: vec![value, condition] })
     }
 
     fn aligned_relation(&mut self) -> Parsed<Value> {

@@ -10,6 +10,7 @@
 )]
 
 mod algebra;
+pub(crate) mod alternative;
 pub(crate) use algebra::plain;
 mod atom;
 mod command;
@@ -18,6 +19,7 @@ mod function;
 mod letters;
 mod matrix;
 mod number;
+mod rewrite;
 mod statement;
 mod suffix;
 pub(crate) mod words;
@@ -96,7 +98,11 @@ pub(crate) fn tokens(text: &str) -> Parsed<Vec<Token>> {
     let mut tokens = letters::resolve(lex::lex(text)?);
     restore_builder(&mut tokens);
     open_condition(&mut tokens);
+    rewrite::always(&mut tokens);
     drop_name(&mut tokens);
+    if tokens.len() > limits::TOKENS_MAX {
+        return Err(Failure::Exhausted);
+    }
     Ok(tokens)
 }
 

@@ -154,7 +154,8 @@ impl Parser<'_> {
             "degrees" | "degree" | "deg" => Some(Mark::Degrees),
             "dollars" | "dollar" | "usd" => Some(Mark::Currency('$')),
             "euros" | "euro" | "eur" => Some(Mark::Currency('€')),
-            "radians" | "radian" | "rad" | "units" | "unit" => Some(Mark::None),
+            "radians" | "radian" | "rad" => Some(Mark::Label("radian".to_owned())),
+            "units" | "unit" => Some(Mark::None),
             _ => None,
         };
         if let Some(mark) = mark {
@@ -180,6 +181,9 @@ impl Parser<'_> {
 
     /// `cm^2`, `m/s`, `square feet`, `miles per hour`.
     fn unit_product(&mut self) -> Parsed<Option<Unit>> {
+        if self.word().is_none() {
+            return Ok(None);
+        }
         let Some(mut product) = self.unit_power(1) else {
             return Ok(None);
         };
@@ -187,7 +191,12 @@ impl Parser<'_> {
             let divides = self.at_mark('/') || self.word() == Some("per");
             let joins = self.at_command("cdot") || self.at_mark('*');
             let ahead = usize::from(divides || joins);
-            let next_is_unit = matches!(self.peek_at(ahead), Some(Kind::Word(word)) if Unit::named(word).is_some());
+            let next_is_unit = match self.peek_at(ahead) {
+                Some(Kind::Word(word)) => Unit::named(word).is_some(),
+                // `\mathrm{m} \cdot \mathrm{s}^{-1}`: an upright letter, behind a unit.
+                Some(Kind::Letters(word)) => ahead == 1 && Unit::named(word).is_some(),
+                _ => false,
+            };
             if !next_is_unit {
                 return Ok(Some(product));
             }
@@ -200,7 +209,10 @@ impl Parser<'_> {
     }
 
     fn unit_power(&mut self, sign: i8) -> Option<Unit> {
-        let word = self.word()?.to_owned();
+        let word = match self.peek() {
+            Some(Kind::Word(word) | Kind::Letters(word)) => word.clone(),
+            _ => return None,
+        };
         let prefix = match word.to_lowercase().as_str() {
             "square" | "sq" => 2,
             "cubic" | "cu" => 3,

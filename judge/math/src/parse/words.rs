@@ -155,8 +155,15 @@ pub(crate) fn tight(text: &str) -> String {
     {
         tight = tight.replace(layout, "");
     }
-    tight.retain(|character| !character.is_whitespace());
-    tight
+    // `7 2` is not `72`: white space between two digits stays.
+    let characters: Vec<char> = tight.chars().collect();
+    let digit = |at: Option<&char>| at.is_some_and(char::is_ascii_digit);
+    let kept = characters.iter().enumerate().filter(|(index, character)| {
+        let before = characters[..*index].iter().rev().find(|before| !before.is_whitespace());
+        let after = characters[index + 1..].iter().find(|after| !after.is_whitespace());
+        !character.is_whitespace() || (digit(before) && digit(after))
+    });
+    kept.map(|(_, character)| *character).collect()
 }
 
 /// The answer behind an opening phrase.
@@ -191,6 +198,52 @@ pub(crate) fn without_lead(text: &str) -> &str {
         rest = after;
     }
     rest
+}
+
+/// A phrase without the noun that says what kind of thing it names: `quadrant ii` is `ii`,
+/// `isosceles triangle` is `isosceles`.
+pub(crate) fn core(normalized: &str) -> String {
+    const NOUNS: [&str; 30] = [
+        "all",
+        "any",
+        "every",
+        "on",
+        "it",
+        "is",
+        "numbers",
+        "in",
+        "quadrant",
+        "triangle",
+        "quadrilateral",
+        "number",
+        "option",
+        "choice",
+        "case",
+        "type",
+        "group",
+        "row",
+        "column",
+        "line",
+        "figure",
+        "graph",
+        "month",
+        "day",
+        "statement",
+        "statements",
+        "quadrants",
+        "curve",
+        "only",
+        "angle",
+    ];
+    let words: Vec<&str> = normalized.split(' ').collect();
+    let kept: Vec<&str> =
+        words.iter().copied().filter(|word| !NOUNS.contains(word) && *word != "and").collect();
+    let singular = |word: &&str| {
+        let long = word.len() > 3 && !word.ends_with("ss");
+        word.strip_suffix('s').filter(|_| long).unwrap_or(word).to_owned()
+    };
+    let kept: Vec<String> = kept.iter().map(singular).collect();
+    if kept.is_empty() { normalized.to_owned() } else { kept.join(" ") }
 }
 
 /// What whole phrases stand for.
