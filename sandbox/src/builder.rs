@@ -256,12 +256,17 @@ impl Stage {
 
     /// Mounts everything below the new root but /proc.
     fn assemble(&self, request: &BuildRequest) -> Result<(), Fault> {
+        let lower: Vec<&Path> =
+            std::iter::once(&self.skeleton).chain(&request.layers).map(PathBuf::as_path).collect();
         match request.privilege {
             Privilege::Root => {
                 let (upper, work) = (self.writable.join("upper"), self.writable.join("work"));
-                mount::overlay(&[&self.skeleton], &upper, &work, &self.root)
+                mount::overlay(&lower, Some((&upper, &work)), &self.root)
             }
-            Privilege::Rootless => mount::bind_folder(&self.skeleton, &self.root, MsFlags::empty()),
+            Privilege::Rootless if request.layers.is_empty() => {
+                mount::bind_folder(&self.skeleton, &self.root, MsFlags::empty())
+            }
+            Privilege::Rootless => mount::overlay(&lower, None, &self.root),
         }
         .step("mount the root")?;
         for entry in &request.entries {

@@ -28,6 +28,9 @@ pub(crate) struct BuildRequest {
     /// With root, the first of the slot's ids outside.
     pub(crate) id_base: u32,
     pub(crate) groups: Option<SlotGroups>,
+    /// Folders shown one above the other as the root, uppermost first.
+    pub(crate) layers: Vec<std::path::PathBuf>,
+    /// What lies above them.
     pub(crate) entries: Vec<crate::image::Entry>,
     pub(crate) disk_bytes: u64,
     /// Interpreters that are kept warm.

@@ -129,6 +129,11 @@ pub const PATH_DEPTH_MAX: usize = 32;
 /// Slots of one pool.
 pub const SLOTS_MAX: usize = 512;
 
+/// Layers of one image: their paths must fit into one page of mount options.
+pub const LAYERS_MAX: usize = 24;
+/// Bytes of an image's manifest or configuration, ours or another tool's.
+pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+
 /// Inodes of a slot's writable layer.
 pub(crate) const WRITABLE_INODES_MAX: u64 = 16 << 10;
 /// Bytes of one control message; larger payloads travel in a memory file beside it.

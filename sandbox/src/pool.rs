@@ -1,4 +1,9 @@
-//! A fixed number of slots. A lease waits for a free one; the pool never grows.
+//! A fixed number of slots. A lease waits for a free one; the pool never runs more at once.
+//!
+//! A slot shows one image for as long as it stands, so switching between images is choosing another
+//! slot. Beside the slots of its own image, made at the start, a pool keeps idle ones of the other
+//! images that were asked for: made at their first use, up to [`PoolConfig::standing_max`], and then
+//! those go first that were not used for longest.
 //!
 //! A slot that comes back doubtful is destroyed and built anew on a thread of its own, off the path
 //! of those who wait for the others.
@@ -29,14 +34,18 @@ use crate::warm::Warmup;
 /// Attempts to build a slot anew before it is given up, and the wait between them, doubled each time.
 const REBUILD_ATTEMPTS: u32 = 8;
 const REBUILD_WAIT: Duration = Duration::from_millis(20);
+/// Slots that may stand for each that may run, by default: as many images are switched at no cost.
+const STANDING_PER_SLOT: NonZeroUsize = NonZeroUsize::new(24).expect("not zero");
 
 /// What a pool is made of.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     /// How many programs may run at the same time.
     pub slots: NonZeroUsize,
-    /// The read-only root that all slots show.
+    /// The read-only root that slots show where the lease names no other.
     pub image: Image,
+    /// How many slots may stand at once, idle ones of all images counted; at least `slots`.
+    pub standing_max: NonZeroUsize,
     /// Runs that are started from a loaded interpreter; see [`crate::warm`].
     pub warm: Vec<Warmup>,
     /// Under which control group, relative to each hierarchy's root, the slots' groups are made; the
@@ -52,8 +61,10 @@ impl PoolConfig {
     /// `$XDG_RUNTIME_DIR/assay` or `/tmp/assay-UID`.
     #[must_use]
     pub fn new(image: Image) -> Self {
+        let slots = NonZeroUsize::new(processors().len()).unwrap_or(NonZeroUsize::MIN);
         Self {
-            slots: NonZeroUsize::new(processors().len()).unwrap_or(NonZeroUsize::MIN),
+            slots,
+            standing_max: slots.saturating_mul(STANDING_PER_SLOT),
             image,
             warm: Vec::new(),
             cgroup_parent: None,
@@ -74,30 +85,84 @@ struct Pool {
     parent: Option<Parent>,
     /// Let go of after the last slot, by `close` or by the drop of this field.
     delegation: Mutex<Option<Delegation>>,
+    cpus: Vec<usize>,
     state: Mutex<State>,
     /// One permit for each free slot.
     permits: Semaphore,
     /// Told whenever a slot is freed, built or lost.
     changed: Notify,
     rebuilt: AtomicU64,
-    doubtful: Mutex<Option<mpsc::Sender<Slot>>>,
+    doubtful: Mutex<Option<mpsc::Sender<Work>>>,
+}
+
+/// What the rebuilder is given.
+#[derive(Debug)]
+enum Work {
+    /// A doubtful slot, to be made anew.
+    Rebuild(Slot),
+    /// A slot that is one too many.
+    Discard(Slot),
+}
+
+impl Work {
+    fn into_slot(self) -> Slot {
+        match self {
+            Self::Rebuild(slot) | Self::Discard(slot) => slot,
+        }
+    }
+}
+
+/// What there is for a lease.
+enum Taken {
+    Free(Slot),
+    /// None: one has to be made, on this processor.
+    Missing {
+        cpu: Option<usize>,
+    },
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// By their last use, the latest last.
     free: Vec<Slot>,
     leased: usize,
     building: usize,
     leased_on: HashMap<usize, usize>,
 }
 
+impl State {
+    /// Leases on a processor.
+    fn load(&self, cpu: Option<usize>) -> usize {
+        cpu.and_then(|cpu| self.leased_on.get(&cpu)).copied().unwrap_or(0)
+    }
+
+    fn end_lease(&mut self, cpu: Option<usize>) {
+        self.leased -= 1;
+        if let Some(count) = cpu.and_then(|cpu| self.leased_on.get_mut(&cpu)) {
+            *count -= 1;
+        }
+    }
+
+    /// Takes out the free slots that are too many, longest unused first, none of the image `own`.
+    fn surplus(&mut self, standing_max: usize, own: &Image) -> Vec<Slot> {
+        let mut surplus = Vec::new();
+        while self.free.len() + self.leased + self.building > standing_max {
+            let Some(oldest) = self.free.iter().position(|slot| slot.image != *own) else { break };
+            surplus.push(self.free.remove(oldest));
+        }
+        surplus
+    }
+}
+
 /// What a pool is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// Slots that stand: free or leased.
+    /// How many programs can run at once: slots that can be leased, or are.
     pub slots: usize,
     /// Slots that are leased.
     pub leased: usize,
+    /// Slots that stand, whatever their image: free or leased.
+    pub standing: usize,
     /// Slots being built anew.
     pub building: usize,
     /// Slots destroyed and built again since the start.
@@ -146,19 +211,45 @@ impl SlotPool {
             .map(Self)
     }
 
-    /// Waits for a free slot.
+    /// Waits for a free slot that shows the pool's own image.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// As [`Self::lease_in`].
     pub async fn lease(&self) -> Result<Lease, Error> {
+        self.lease_in(&self.0.config.image).await
+    }
+
+    /// Waits until one more program may run, and for a slot that shows `image`: one that stands, or
+    /// else one that is made now.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; where the slot has to be made, as [`Self::new`].
+    pub async fn lease_in(&self, image: &Image) -> Result<Lease, Error> {
         let permit = self.0.permits.acquire().await.map_err(|_| Error::Closed)?;
         permit.forget();
-        let slot = self.0.take_free().ok_or(Error::Closed)?;
-        let mut lease = Lease { slot: Some(slot), pool: Arc::clone(&self.0) };
+        let mut lease = match self.0.take(image) {
+            Taken::Free(slot) => Lease { slot: Some(slot), pool: Arc::clone(&self.0) },
+            Taken::Missing { cpu } => self.make(image.clone(), cpu).await?,
+        };
         if let Some(slot) = &mut lease.slot {
             slot.register()?;
         }
         Ok(lease)
+    }
+
+    /// Makes a slot for a lease that is counted already. A caller that stops waiting leaves the slot to
+    /// the pool.
+    async fn make(&self, image: Image, cpu: Option<usize>) -> Result<Lease, Error> {
+        let pool = Arc::clone(&self.0);
+        let made =
+            tokio::task::spawn_blocking(move || match Slot::build(&pool.blueprint(&image, cpu)) {
+                Ok(slot) => Ok(Lease { slot: Some(slot), pool }),
+                Err(error) => {
+                    pool.give_up_lease(cpu);
+                    Err(pool.privilege.explain(error))
+                }
+            });
+        made.await.map_err(|error| Error::io("make a slot")(error.into()))?
     }
 
     /// What the pool is doing now.
@@ -166,8 +257,9 @@ impl SlotPool {
     pub fn status(&self) -> PoolStatus {
         let state = locked(&self.0.state);
         PoolStatus {
-            slots: state.free.len() + state.leased,
+            slots: self.0.permits.available_permits() + state.leased,
             leased: state.leased,
+            standing: state.free.len() + state.leased,
             building: state.building,
             rebuilt: self.0.rebuilt.load(Ordering::Relaxed),
         }
@@ -228,6 +320,7 @@ impl Pool {
             privilege,
             parent,
             delegation,
+            cpus: processors(),
             state: Mutex::default(),
             permits: Semaphore::new(0),
             changed: Notify::new(),
@@ -235,9 +328,9 @@ impl Pool {
             doubtful: Mutex::new(Some(sender)),
             config,
         });
-        let cpus = processors();
         for index in 0..pool.config.slots.get() {
-            let slot = Slot::build(&pool.blueprint(cpus.get(index % cpus.len()).copied()))
+            let cpu = pool.cpus.get(index % pool.cpus.len()).copied();
+            let slot = Slot::build(&pool.blueprint(&pool.config.image, cpu))
                 .map_err(|error| privilege.explain(error))?;
             locked(&pool.state).free.push(slot);
             pool.permits.add_permits(1);
@@ -250,29 +343,65 @@ impl Pool {
         Ok(pool)
     }
 
-    fn blueprint(&self, cpu: Option<usize>) -> Blueprint<'_> {
+    fn blueprint<'a>(&'a self, image: &'a Image, cpu: Option<usize>) -> Blueprint<'a> {
+        let own = *image == self.config.image;
         Blueprint {
-            image: &self.config.image,
+            image,
             privilege: self.privilege,
             parent: self.parent.as_ref(),
             state_dir: &self.config.state_dir,
-            warm: &self.config.warm,
+            warm: if own { &self.config.warm } else { image.warm() },
             cpu,
         }
     }
 
-    /// Takes the free slot whose processor has the fewest leases.
-    fn take_free(&self) -> Option<Slot> {
+    /// Counts a lease, and takes the free slot for it whose processor has the fewest.
+    fn take(&self, image: &Image) -> Taken {
         let mut state = locked(&self.state);
-        let load =
-            |slot: &Slot| slot.cpu.and_then(|cpu| state.leased_on.get(&cpu)).copied().unwrap_or(0);
-        let best = (0..state.free.len()).rev().min_by_key(|index| load(&state.free[*index]))?;
-        let slot = state.free.swap_remove(best);
         state.leased += 1;
-        if let Some(cpu) = slot.cpu {
+        let load = |slot: &Slot| state.load(slot.cpu);
+        let best = (0..state.free.len())
+            .rev()
+            .filter(|index| state.free[*index].image == *image)
+            .min_by_key(|index| load(&state.free[*index]));
+        let idlest = self.cpus.iter().copied().min_by_key(|cpu| state.load(Some(*cpu)));
+        // A processor without work beats a slot that stands, once for each image and processor.
+        let best = best.filter(|best| {
+            *image == self.config.image || load(&state.free[*best]) <= state.load(idlest)
+        });
+        let cpu = best.map_or(idlest, |best| state.free[best].cpu);
+        if let Some(cpu) = cpu {
             *state.leased_on.entry(cpu).or_default() += 1;
         }
-        Some(slot)
+        let Some(best) = best else {
+            let surplus = state
+                .surplus(self.config.standing_max.max(self.config.slots).get(), &self.config.image);
+            drop(state);
+            surplus.into_iter().for_each(|slot| self.discard(slot));
+            return Taken::Missing { cpu };
+        };
+        // Not by a swap: the order of the rest is by their last use.
+        Taken::Free(state.free.remove(best))
+    }
+
+    /// Takes back the count of a lease whose slot could not be made.
+    fn give_up_lease(&self, cpu: Option<usize>) {
+        let mut state = locked(&self.state);
+        state.end_lease(cpu);
+        drop(state);
+        self.permits.add_permits(1);
+        self.changed.notify_waiters();
+    }
+
+    /// Destroys a slot that nobody counts any more, aside where that is possible.
+    fn discard(&self, slot: Slot) {
+        let sent = match &*locked(&self.doubtful) {
+            Some(sender) => sender.send(Work::Discard(slot)).map_err(|error| error.0.into_slot()),
+            None => Err(slot),
+        };
+        if let Err(slot) = sent {
+            destroy_all(vec![slot]);
+        }
     }
 
     /// Takes a slot back from a lease.
@@ -281,10 +410,7 @@ impl Pool {
         let doubtful = slot.is_doubtful();
         {
             let mut state = locked(&self.state);
-            state.leased -= 1;
-            if let Some(count) = slot.cpu.and_then(|cpu| state.leased_on.get_mut(&cpu)) {
-                *count -= 1;
-            }
+            state.end_lease(slot.cpu);
             if !doubtful {
                 state.free.push(slot);
                 drop(state);
@@ -295,7 +421,7 @@ impl Pool {
             state.building += 1;
         }
         let sent = match &*locked(&self.doubtful) {
-            Some(sender) => sender.send(slot).map_err(|error| error.0),
+            Some(sender) => sender.send(Work::Rebuild(slot)).map_err(|error| error.0.into_slot()),
             None => Err(slot),
         };
         if let Err(slot) = sent {
@@ -311,7 +437,8 @@ impl Pool {
             state.free.push(slot);
             self.rebuilt.fetch_add(1, Ordering::Relaxed);
             self.permits.add_permits(1);
-        } else if state.free.is_empty() && state.leased == 0 && state.building == 0 {
+        } else if self.permits.available_permits() == 0 && state.leased == 0 && state.building == 0
+        {
             // Nobody will ever be served again: those who wait must hear of it.
             self.permits.close();
         }
@@ -320,10 +447,10 @@ impl Pool {
     }
 
     /// Builds a slot, patiently: what is short now (memory, process numbers) may be there soon.
-    fn build_again(&self, cpu: Option<usize>) -> Option<Slot> {
+    fn build_again(&self, image: &Image, cpu: Option<usize>) -> Option<Slot> {
         let mut wait = REBUILD_WAIT;
         for attempt in 1..=REBUILD_ATTEMPTS {
-            match Slot::build(&self.blueprint(cpu)) {
+            match Slot::build(&self.blueprint(image, cpu)) {
                 Ok(slot) => return Some(slot),
                 Err(error) => tracing::warn!(%error, attempt, "a slot could not be built"),
             }
@@ -336,12 +463,19 @@ impl Pool {
 }
 
 /// The rebuilder's thread: ends when the pool is gone.
-fn rebuild(doubtful: &mpsc::Receiver<Slot>, pool: &Weak<Pool>) {
-    while let Ok(slot) = doubtful.recv() {
-        let cpu = slot.cpu;
+fn rebuild(work: &mpsc::Receiver<Work>, pool: &Weak<Pool>) {
+    while let Ok(work) = work.recv() {
+        let slot = match work {
+            Work::Discard(slot) => {
+                destroy_all(vec![slot]);
+                continue;
+            }
+            Work::Rebuild(slot) => slot,
+        };
+        let (image, cpu) = (slot.image.clone(), slot.cpu);
         destroy_all(vec![slot]);
         let Some(pool) = pool.upgrade() else { return };
-        pool.finish_building(pool.build_again(cpu));
+        pool.finish_building(pool.build_again(&image, cpu));
     }
 }
 

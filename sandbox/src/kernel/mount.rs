@@ -111,16 +111,23 @@ fn option_path(path: &Path) -> io::Result<&str> {
     }
 }
 
-/// The writable root: `lower` layers (uppermost first) under an upper layer in memory.
-pub(crate) fn overlay(lower: &[&Path], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
+/// `lower` layers (uppermost first), writable through an upper layer and its work folder where they are
+/// given. Takes as many layers as fit into a page of options, see [`crate::limits::LAYERS_MAX`].
+pub(crate) fn overlay(
+    lower: &[&Path],
+    upper: Option<(&Path, &Path)>,
+    target: &Path,
+) -> io::Result<()> {
     let lower = lower.iter().map(|path| option_path(path)).collect::<io::Result<Vec<_>>>()?;
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={},index=off,xino=off,metacopy=off",
-        lower.join(":"),
-        option_path(upper)?,
-        option_path(work)?,
-    );
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    let mut options = format!("lowerdir={}", lower.join(":"));
+    let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    match upper {
+        Some((upper, work)) => {
+            let (upper, work) = (option_path(upper)?, option_path(work)?);
+            options += &format!(",upperdir={upper},workdir={work},index=off,xino=off,metacopy=off");
+        }
+        None => flags |= MsFlags::MS_RDONLY,
+    }
     Ok(mount(Some("assay"), target, Some("overlay"), flags, Some(options.as_str()))?)
 }
 
@@ -183,6 +190,11 @@ pub(crate) fn device_nodes(folder: &Path) -> io::Result<()> {
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
     }
     Ok(())
+}
+
+/// Takes the mount at `target` away; what is still open of it stays until it is closed.
+pub(crate) fn detach(target: &Path) -> io::Result<()> {
+    Ok(umount2(target, MntFlags::MNT_DETACH)?)
 }
 
 /// Makes `root` the root of the mount namespace and lets go of the old one.

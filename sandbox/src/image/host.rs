@@ -1,35 +1,14 @@
-//! Read-only roots: what a slot shows of the machine, as data.
-//!
-//! An [`Image`] is a list of entries. Making the mounts from it is the builder's work; reading it
-//! needs no privilege.
+//! The machine's own toolchains as an image: nothing is copied or downloaded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde::{Deserialize, Serialize};
-
+use super::{Entry, Image};
 use crate::error::Error;
 
-/// One thing in an image. Paths are absolute inside the slot; parents come before children.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Entry {
-    /// A folder.
-    Folder { path: PathBuf },
-    /// A symbolic link.
-    Link { path: PathBuf, target: PathBuf },
-    /// A small file.
-    File { path: PathBuf, content: String },
-    /// A folder or file of the machine, read-only.
-    ReadOnly { source: PathBuf, path: PathBuf },
-}
-
-/// A read-only root.
-#[derive(Clone, Debug)]
-pub struct Image {
-    name: String,
-    pub(crate) entries: Vec<Entry>,
-}
+/// The name of this image.
+pub const HOST: &str = "host";
 
 /// Folders of every image, whatever else it has.
 const FOLDERS: [&str; 6] = ["/etc", "/proc", "/dev", "/run", "/var", "/opt"];
@@ -67,8 +46,7 @@ impl Image {
     /// # Errors
     /// `/usr` cannot be read.
     pub fn host() -> Result<Self, Error> {
-        let mut entries: Vec<Entry> =
-            FOLDERS.iter().map(|path| Entry::Folder { path: path.into() }).collect();
+        let mut entries = skeleton();
         entries.push(read_only("/usr"));
         entries.extend(["bin", "sbin", "lib", "lib32", "lib64", "libx32"].iter().filter_map(
             |name| {
@@ -79,55 +57,25 @@ impl Image {
                 }
             },
         ));
-        for (name, content) in
-            [("passwd", PASSWD), ("group", GROUP), ("hosts", HOSTS), ("nsswitch.conf", NSSWITCH)]
-        {
-            let path = Path::new("/etc").join(name);
-            entries.push(Entry::File { path, content: content.to_owned() });
-        }
         entries.extend(etc_entries().map_err(Error::io("list /etc"))?);
-        entries.push(Entry::Link { path: "/var/tmp".into(), target: "/tmp".into() });
         if let Some(source) = rust_toolchain() {
             entries.push(Entry::ReadOnly { source, path: RUST.into() });
         }
-        Ok(Self { name: "host".to_owned(), entries })
+        Ok(Self::of_entries(HOST, entries))
     }
+}
 
-    /// The name under which users ask for it.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether `path` (absolute, inside the image) is a file with an execute bit.
-    #[must_use]
-    pub fn has_executable(&self, path: &str) -> bool {
-        use std::os::unix::fs::PermissionsExt;
-        self.source_of(Path::new(path))
-            .and_then(|source| fs::metadata(source).ok())
-            .is_some_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    }
-
-    /// Where the machine keeps what the image shows at `path`.
-    fn source_of(&self, path: &Path) -> Option<PathBuf> {
-        self.entries.iter().find_map(|entry| match entry {
-            Entry::ReadOnly { source, path: shown } => {
-                path.strip_prefix(shown).ok().map(|rest| source.join(rest))
-            }
-            Entry::Link { path: link, target } => {
-                let rest = path.strip_prefix(link).ok()?;
-                let path = link.parent()?.join(target).join(rest);
-                // Links of an image point at its read-only parts, so this ends after one step.
-                self.entries.iter().find_map(|entry| match entry {
-                    Entry::ReadOnly { source, path: shown } => {
-                        path.strip_prefix(shown).ok().map(|rest| source.join(rest))
-                    }
-                    Entry::Folder { .. } | Entry::Link { .. } | Entry::File { .. } => None,
-                })
-            }
-            Entry::Folder { .. } | Entry::File { .. } => None,
-        })
-    }
+/// What is in every slot, whatever its image has at these places.
+pub(super) fn skeleton() -> Vec<Entry> {
+    let folders = FOLDERS.iter().map(|path| Entry::Folder { path: path.into() });
+    let files =
+        [("passwd", PASSWD), ("group", GROUP), ("hosts", HOSTS), ("nsswitch.conf", NSSWITCH)];
+    let files = files.into_iter().map(|(name, content)| Entry::File {
+        path: Path::new("/etc").join(name),
+        content: content.to_owned(),
+    });
+    let temporary = Entry::Link { path: "/var/tmp".into(), target: "/tmp".into() };
+    folders.chain(files).chain([temporary]).collect()
 }
 
 fn read_only(path: impl Into<PathBuf>) -> Entry {
@@ -183,7 +131,7 @@ mod tests {
         assert!(!image.has_executable("/usr/bin/no-such-program"));
         assert!(!image.has_executable("/etc/passwd"));
         let shown = |wanted: &str| {
-            image.entries.iter().any(
+            image.entries().iter().any(
                 |entry| matches!(entry, Entry::ReadOnly { source, .. } if source == Path::new(wanted)),
             )
         };
