@@ -1,7 +1,7 @@
 # What can be done here. Every body is a plain command that may as well be typed by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-vm check bench preflight clean tools toolchains
+.PHONY: help serve test test-vm check bench images preflight clean tools toolchains
 
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -27,6 +27,11 @@ bench: toolchains ## Measure against a bare baseline of the same run
 	cargo build --release --workspace --bins --locked
 	cargo bench --workspace --benches --locked
 
+images: tools ## Build every tested image from its recipe in images/ (as root; downloads packages)
+	cargo build --release --locked -p judge --bin assay
+	target/release/assay image build --all
+	target/release/assay image list
+
 preflight: tools ## Tell, layer by layer, whether this host can isolate programs
 	cargo build --release --locked -p judge --bin assay
 	target/release/assay preflight
@@ -42,7 +47,8 @@ tools:
 # What the tests compile and run inside the sandbox, as Debian packages it: program=package. Rust is
 # not among them: slots show the toolchain that builds Assay itself.
 TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bin/node=nodejs \
-	/usr/bin/javac=default-jdk-headless
+	/usr/bin/javac=default-jdk-headless /usr/bin/umoci=umoci /usr/bin/skopeo=skopeo \
+	/usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry
 
 toolchains: tools
 	@missing=''; for pair in $(TOOLCHAINS); do \

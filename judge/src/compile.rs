@@ -25,7 +25,7 @@ pub struct Compiled {
 /// # Errors
 /// The slot failed; what the compiler says is no error.
 pub async fn compile(slots: &dyn Slots, stage: &CompileStage) -> Result<Compiled, Error> {
-    let mut lease = slots.lease().await?;
+    let mut lease = slots.lease(stage.image.as_ref()).await?;
     let outcome = lease.run(&stage.spec).await?;
     Ok(read(stage, outcome))
 }

@@ -25,6 +25,8 @@ pub struct Config {
     /// Where the locks of slots in use are kept. Default `/run/assay` for root, else a folder of the
     /// user's own.
     pub state_dir: Option<PathBuf>,
+    /// Where images are kept. Default `/var/lib/assay` for root, else `~/.local/share/assay`.
+    pub image_store: Option<PathBuf>,
     /// What is admitted.
     pub admission: AdmissionConfig,
     /// How long things may take.
@@ -127,6 +129,7 @@ impl Default for Config {
             slots: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cgroup_parent: None,
             state_dir: None,
+            image_store: None,
             admission: AdmissionConfig::default(),
             timeouts: TimeoutConfig::default(),
             limits_max: WireLimits::default(),

@@ -1,12 +1,15 @@
-//! Languages: one table, and what of it the image can run.
+//! Languages: one table, and what of it each image can run.
 //!
 //! [`Languages::resolve`] reads the built-in table once and looks up each toolchain in the image; a
-//! language whose toolchain is missing stays in the list with the reason. Nothing runs here.
+//! language whose toolchain is missing stays in the list with the reason. [`Languages::add`] does so
+//! for further images, which may bring rows of their own. Nothing runs here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use protocol::Limits as WireLimits;
+use sandbox::Image;
+use sandbox::image::HOST;
 use serde::Deserialize;
 
 use crate::grade::FailurePatterns;
@@ -36,6 +39,8 @@ pub struct Language {
     pub limits: WireLimits,
     /// Limits of its compiler that differ from those of other languages.
     pub compile_limits: WireLimits,
+    /// The image that has its toolchain; `None` for the one that slots show where none is named.
+    pub image: Option<Image>,
     version: Vec<String>,
 }
 
@@ -74,10 +79,18 @@ struct Entry {
     version: Option<String>,
 }
 
-/// Every language of the table.
+/// What one image can run.
+#[derive(Clone, Debug)]
+struct Shelf {
+    image: String,
+    entries: Vec<Entry>,
+}
+
+/// Every language of the table, in every image.
 #[derive(Clone, Debug)]
 pub struct Languages {
-    entries: Vec<Entry>,
+    /// That of the image that slots show where none is named comes first.
+    shelves: Vec<Shelf>,
 }
 
 /// Why a language cannot be used.
@@ -86,6 +99,14 @@ pub enum LanguageError {
     /// It is not in the table.
     #[error("language {name:?} is not known")]
     Unknown {
+        /// What was asked for.
+        name: String,
+        /// What can be asked for.
+        known: Vec<String>,
+    },
+    /// There is no image of this name.
+    #[error("image {name:?} is not known")]
+    UnknownImage {
         /// What was asked for.
         name: String,
         /// What can be asked for.
@@ -161,35 +182,62 @@ impl Languages {
     /// # Errors
     /// [`TableError`] where the built-in table is broken.
     pub fn resolve(has_executable: impl Fn(&str) -> bool) -> Result<Self, TableError> {
-        let table: Table = toml::from_str(TABLE)?;
-        let entries = table
-            .language
-            .into_iter()
-            .map(|row| {
-                let language = resolve_row(&row, &has_executable).map(Arc::new);
-                Entry { row, language, version: None }
-            })
-            .collect();
-        Ok(Self { entries })
+        let entries = entries(None, None, &has_executable)?;
+        Ok(Self { shelves: vec![Shelf { image: HOST.to_owned(), entries }] })
     }
 
-    /// The language with this name or alias.
+    /// Adds what `image` can run, by the built-in table and by `rows` of its own, which come first.
+    /// `warmed` gives the image that programs are to run in, knowing what it can run.
     ///
     /// # Errors
-    /// It is unknown, or the image has no toolchain for it.
-    pub fn find(&self, name: &str) -> Result<Arc<Language>, LanguageError> {
+    /// [`TableError`] where `rows` are broken.
+    pub fn add(
+        &mut self,
+        image: &Image,
+        rows: Option<&str>,
+        warmed: impl FnOnce(&Image, &Self) -> Image,
+    ) -> Result<(), TableError> {
+        let has = |path: &str| image.has_executable(path);
+        let name = image.name().to_owned();
+        let plain = entries(Some(image), rows, &has)?;
+        let alone = Self { shelves: vec![Shelf { image: name.clone(), entries: plain }] };
+        let image = warmed(image, &alone);
+        let entries = entries(Some(&image), rows, &has)?;
+        self.shelves.push(Shelf { image: name, entries });
+        Ok(())
+    }
+
+    /// The language with this name or alias: in the image of this name, or where none is named in the
+    /// first that has its toolchain.
+    ///
+    /// # Errors
+    /// It is unknown, or no image has a toolchain for it.
+    pub fn find(&self, name: &str, image: Option<&str>) -> Result<Arc<Language>, LanguageError> {
         let lower = name.to_lowercase();
-        let named = |row: &Row| row.name == lower || row.aliases.contains(&lower);
-        let entry = self.entries.iter().find(|entry| named(&entry.row)).ok_or_else(|| {
-            LanguageError::Unknown {
-                name: name.chars().take(64).collect(),
-                known: self.entries.iter().map(|entry| entry.row.name.clone()).collect(),
+        let shelves: Vec<&Shelf> = match image {
+            None => self.shelves.iter().collect(),
+            Some(image) => {
+                let shelf = self.shelves.iter().find(|shelf| shelf.image == image);
+                vec![shelf.ok_or_else(|| LanguageError::UnknownImage {
+                    name: image.chars().take(64).collect(),
+                    known: self.shelves.iter().map(|shelf| shelf.image.clone()).collect(),
+                })?]
             }
-        })?;
-        entry
-            .language
-            .clone()
-            .map_err(|reason| LanguageError::Unavailable { name: entry.row.name.clone(), reason })
+        };
+        let found: Vec<&Entry> = shelves.iter().filter_map(|shelf| shelf.entry(&lower)).collect();
+        let Some(first) = found.first() else {
+            let known = shelves.iter().flat_map(|shelf| &shelf.entries);
+            let known: BTreeSet<String> = known.map(|entry| entry.row.name.clone()).collect();
+            let name = name.chars().take(64).collect();
+            return Err(LanguageError::Unknown { name, known: known.into_iter().collect() });
+        };
+        match found.iter().find_map(|entry| entry.language.as_ref().ok()) {
+            Some(language) => Ok(Arc::clone(language)),
+            None => Err(LanguageError::Unavailable {
+                name: first.row.name.clone(),
+                reason: first.language.as_ref().err().cloned().unwrap_or_default(),
+            }),
+        }
     }
 
     /// The language whose files have this extension.
@@ -199,31 +247,83 @@ impl Languages {
         let has = |row: &Row| {
             row.source.rsplit('.').next() == Some(&extension) || row.fences.contains(&extension)
         };
-        self.entries
+        self.shelves
             .iter()
+            .flat_map(|shelf| &shelf.entries)
             .map(|entry| &entry.row)
             .find(|row| has(row))
             .map(|row| row.name.as_str())
     }
 
-    /// The languages that can be used.
+    /// The languages that can be used, in every image that has them.
     pub fn available(&self) -> impl Iterator<Item = &Arc<Language>> {
-        self.entries.iter().filter_map(|entry| entry.language.as_ref().ok())
+        let entries = self.shelves.iter().flat_map(|shelf| &shelf.entries);
+        entries.filter_map(|entry| entry.language.as_ref().ok())
     }
 
-    /// Notes what a toolchain says of its version.
-    pub fn set_version(&mut self, name: &str, version: String) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.row.name == name) {
-            entry.version = Some(version.clone());
+    /// The names of all images, that which slots show where none is named first.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        self.shelves.iter().map(|shelf| shelf.image.as_str())
+    }
+
+    /// Notes what a toolchain of an image says of its version.
+    pub fn set_version(&mut self, language: &Language, version: &str) {
+        let image = language.image.as_ref().map_or(HOST, Image::name);
+        let shelves = self.shelves.iter_mut().filter(|shelf| shelf.image == image);
+        let entries = shelves.flat_map(|shelf| &mut shelf.entries);
+        for entry in entries.filter(|entry| entry.row.name == language.name) {
+            entry.version = Some(version.to_owned());
         }
     }
 
-    /// The list for clients.
+    /// The list for clients: each language once, as the first image has it that can run it.
     #[must_use]
     pub fn describe(&self) -> protocol::LanguagesResponse {
-        let languages = self.entries.iter().map(Entry::describe).collect();
+        let mut languages: Vec<protocol::LanguageInfo> = Vec::new();
+        for shelf in &self.shelves {
+            for entry in &shelf.entries {
+                let mut info = entry.describe();
+                if info.available {
+                    info.images.push(shelf.image.clone());
+                }
+                match languages.iter_mut().find(|known| known.name == info.name) {
+                    None => languages.push(info),
+                    Some(known) if known.available => known.images.append(&mut info.images),
+                    Some(known) if info.available => *known = info,
+                    Some(_) => {}
+                }
+            }
+        }
         protocol::LanguagesResponse { languages }
     }
+}
+
+impl Shelf {
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        let named = |row: &Row| row.name == name || row.aliases.iter().any(|alias| alias == name);
+        self.entries.iter().find(|entry| named(&entry.row))
+    }
+}
+
+/// The rows of the built-in table, and before them those that an image brings; a name is taken once.
+fn entries(
+    image: Option<&Image>,
+    rows: Option<&str>,
+    has_executable: &impl Fn(&str) -> bool,
+) -> Result<Vec<Entry>, TableError> {
+    let mut table: Vec<Row> = Vec::new();
+    for text in rows.into_iter().chain([TABLE]) {
+        for row in toml::from_str::<Table>(text)?.language {
+            if !table.iter().any(|known| known.name == row.name) {
+                table.push(row);
+            }
+        }
+    }
+    let entry = |row: Row| {
+        let language = resolve_row(&row, image, has_executable).map(Arc::new);
+        Entry { row, language, version: None }
+    };
+    Ok(table.into_iter().map(entry).collect())
 }
 
 impl Entry {
@@ -240,6 +340,7 @@ impl Entry {
             reason: self.language.as_ref().err().cloned(),
             version: self.version.clone(),
             problem_kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            images: Vec::new(),
         }
     }
 }
@@ -252,7 +353,11 @@ impl Language {
     }
 }
 
-fn resolve_row(row: &Row, has: &impl Fn(&str) -> bool) -> Result<Language, String> {
+fn resolve_row(
+    row: &Row,
+    image: Option<&Image>,
+    has: &impl Fn(&str) -> bool,
+) -> Result<Language, String> {
     let mut paths = locate(&row.programs, has)?;
     let version = fill(&row.version, &paths);
     let recipe = Recipe {
@@ -283,6 +388,7 @@ fn resolve_row(row: &Row, has: &impl Fn(&str) -> bool) -> Result<Language, Strin
         },
         limits: row.limits,
         compile_limits: row.compile_limits,
+        image: image.cloned(),
         version,
     })
 }
@@ -319,7 +425,7 @@ mod tests {
     fn the_table_is_readable_and_names_are_unique() {
         let languages = Languages::resolve(|_| true).unwrap();
         let mut names = std::collections::BTreeSet::new();
-        for entry in &languages.entries {
+        for entry in &languages.shelves[0].entries {
             assert!(entry.language.is_ok(), "{:?}", entry.language);
             for name in std::iter::once(&entry.row.name).chain(&entry.row.aliases) {
                 assert_eq!(*name, name.to_lowercase());
@@ -334,15 +440,15 @@ mod tests {
         let languages =
             Languages::resolve(|path| path != "/usr/local/bin/rustc" && path != "/usr/bin/rustc")
                 .unwrap();
-        let rust = languages.find("RS").unwrap();
+        let rust = languages.find("RS", None).unwrap();
         assert_eq!(rust.recipe.compile.as_ref().unwrap()[0], "/opt/rust/bin/rustc");
     }
 
     #[test]
     fn a_missing_toolchain_is_named() {
         let languages = Languages::resolve(|path| path.contains("python")).unwrap();
-        assert!(languages.find("python").is_ok());
-        let error = languages.find("c").unwrap_err();
+        assert!(languages.find("python", None).is_ok());
+        let error = languages.find("c", None).unwrap_err();
         assert!(error.to_string().contains("/usr/bin/gcc"), "{error}");
         let described = languages.describe();
         let c = described.languages.iter().find(|language| language.name == "c").unwrap();
@@ -352,7 +458,8 @@ mod tests {
     #[test]
     fn an_unknown_language_comes_with_the_known_ones() {
         let languages = Languages::resolve(|_| true).unwrap();
-        let LanguageError::Unknown { known, .. } = languages.find("cobol").unwrap_err() else {
+        let LanguageError::Unknown { known, .. } = languages.find("cobol", None).unwrap_err()
+        else {
             panic!("cobol is known");
         };
         assert!(known.contains(&"python".to_owned()));
@@ -361,7 +468,7 @@ mod tests {
     #[test]
     fn assertions_are_left_out_where_their_driver_lacks_a_program() {
         let languages = Languages::resolve(|path| !path.ends_with("/cat")).unwrap();
-        assert!(languages.find("java").unwrap().assertions.is_none());
+        assert!(languages.find("java", None).unwrap().assertions.is_none());
     }
 
     #[test]

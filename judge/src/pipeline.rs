@@ -144,7 +144,7 @@ impl Judge {
         budget: &mut HeadBudget,
     ) -> Result<(Vec<Option<TestReport>>, Vec<Flag>), Error> {
         let wait = self.metrics.stage(Stage::Lease);
-        let mut runner = Runner::new(self.slots(), files).await?;
+        let mut runner = Runner::new(self.slots(), plan.image.as_ref(), files).await?;
         wait.observe_duration();
         let mut tests = Vec::with_capacity(plan.tests.len());
         let mut flags = Vec::new();
@@ -181,7 +181,8 @@ impl Judge {
                 Err(_) => return Ok(RunReport { ran: None, compile }),
             }
         }
-        let outcome = Runner::new(self.slots(), &files).await?.run(&plan.spec).await?;
+        let mut runner = Runner::new(self.slots(), plan.image.as_ref(), &files).await?;
+        let outcome = runner.run(&plan.spec).await?;
         let stdout = budget.take(&outcome.stdout);
         let stderr = budget.take(&outcome.stderr);
         Ok(RunReport { ran: Some((outcome.termination, outcome.usage, stdout, stderr)), compile })

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use sandbox::spec::{BOX_DIR, CollectFile, FileMode, InputFile, RelativePath, SpecError};
 use sandbox::warm::Warmup;
-use sandbox::{Limits, RunSpec};
+use sandbox::{Image, Limits, RunSpec};
 
 use crate::assertion::{self, Parts, Secrets};
 use crate::grade::{Check, FailurePatterns};
@@ -19,6 +19,8 @@ use crate::submission::{self, AfterFailure, ValidRun, ValidSubmission};
 /// What will be run.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What its slots show; `None` for what they show by default.
+    pub image: Option<Image>,
     /// Makes the artifacts, where the language is compiled.
     pub compile: Option<CompileStage>,
     /// Files that every run can read; the artifacts come beside them.
@@ -34,6 +36,8 @@ pub struct Plan {
 /// One compilation.
 #[derive(Clone, Debug)]
 pub struct CompileStage {
+    /// What its slot shows; `None` for what slots show by default.
+    pub image: Option<Image>,
     /// The compiler, with the source beside it.
     pub spec: RunSpec,
     /// What it must leave, in the order in which the spec collects it.
@@ -52,6 +56,8 @@ pub struct TestStage {
 /// A program to run without judging.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
+    /// What its slots show; `None` for what they show by default.
+    pub image: Option<Image>,
     /// Makes the artifacts, where the language is compiled.
     pub compile: Option<CompileStage>,
     /// Files that the program can read.
@@ -104,7 +110,8 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
         .collect::<Result<_, SpecError>>()?;
     let after_failure = submission.after_failure;
     let patterns = language.patterns.clone();
-    Ok(Some(Plan { compile, box_files, tests, after_failure, patterns }))
+    let image = language.image.clone();
+    Ok(Some(Plan { image, compile, box_files, tests, after_failure, patterns }))
 }
 
 /// Plans a program that is run without judging.
@@ -121,7 +128,7 @@ pub fn plan_run(run: &ValidRun) -> Result<RunPlan, SpecError> {
         .stdin(run.stdin.clone())?
         .files(run_files)?
         .limits(run.limits)?;
-    Ok(RunPlan { compile, box_files, spec })
+    Ok(RunPlan { image: language.image.clone(), compile, box_files, spec })
 }
 
 struct Program<'a> {
@@ -187,7 +194,8 @@ fn place(
         .files(files)?
         .collect(collect.collect())?
         .limits(submission::apply(&COMPILE_LIMITS, &language.compile_limits))?;
-    Ok((Some(CompileStage { spec, artifacts }), Vec::new()))
+    let image = language.image.clone();
+    Ok((Some(CompileStage { image, spec, artifacts }), Vec::new()))
 }
 
 fn run_spec(
@@ -219,7 +227,8 @@ pub fn warmups(language: &Language) -> Vec<Warmup> {
         .collect()
 }
 
-/// The whole environment of a program: nothing of ours is inherited.
+/// The whole environment of a program: nothing of ours is inherited. What the image needs replaces what
+/// is usual, but for the places that are the slot's; the language has the last word.
 fn environment(language: &Language) -> Vec<String> {
     let base = [
         "PATH=/usr/local/bin:/usr/bin:/bin:/opt/rust/bin",
@@ -227,7 +236,17 @@ fn environment(language: &Language) -> Vec<String> {
         "LANG=C.UTF-8",
         "TMPDIR=/tmp",
     ];
-    base.iter().map(|entry| (*entry).to_owned()).chain(language.environment.clone()).collect()
+    let name_of = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let of_image = language.image.iter().flat_map(Image::environment);
+    let of_image = of_image.filter(|entry| !matches!(&*name_of(entry), "HOME" | "TMPDIR"));
+    let mut entries: Vec<String> = Vec::new();
+    for entry in base.into_iter().chain(of_image.map(String::as_str)) {
+        entries.retain(|known| name_of(known) != name_of(entry));
+        entries.push(entry.to_owned());
+    }
+    entries.retain(|known| !language.environment.iter().any(|own| name_of(own) == name_of(known)));
+    entries.extend(language.environment.clone());
+    entries
 }
 
 fn input_files(files: &[(String, Bytes)]) -> Result<Vec<InputFile>, SpecError> {

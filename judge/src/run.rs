@@ -1,7 +1,7 @@
 //! The run stage: one lease, the files installed once, the programs one after the other.
 
 use sandbox::spec::InputFile;
-use sandbox::{Error, Outcome, RunSpec};
+use sandbox::{Error, Image, Outcome, RunSpec};
 
 use crate::slots::{SlotLease, Slots};
 
@@ -17,12 +17,16 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// Leases a slot and installs `files`.
+    /// Leases a slot that shows `image`, or what slots show by default, and installs `files`.
     ///
     /// # Errors
     /// The slot failed.
-    pub async fn new(slots: &dyn Slots, files: &[InputFile]) -> Result<Self, Error> {
-        let mut lease = slots.lease().await?;
+    pub async fn new(
+        slots: &dyn Slots,
+        image: Option<&Image>,
+        files: &[InputFile],
+    ) -> Result<Self, Error> {
+        let mut lease = slots.lease(image).await?;
         if !files.is_empty() {
             lease.install(files).await?;
         }

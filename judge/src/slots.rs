@@ -2,12 +2,16 @@
 
 use futures_util::future::BoxFuture;
 use sandbox::spec::InputFile;
-use sandbox::{Error, Lease, Outcome, PoolStatus, RunSpec, SlotPool};
+use sandbox::{Error, Image, Lease, Outcome, PoolStatus, RunSpec, SlotPool};
 
 /// A fixed number of slots.
 pub trait Slots: Send + Sync + std::fmt::Debug {
-    /// Waits for a free slot; first come, first served.
-    fn lease(&self) -> BoxFuture<'_, Result<Box<dyn SlotLease>, Error>>;
+    /// Waits for a free slot that shows `image`, or what slots show by default; first come, first
+    /// served.
+    fn lease<'a>(
+        &'a self,
+        image: Option<&'a Image>,
+    ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>>;
     /// What the slots are doing.
     fn status(&self) -> PoolStatus;
 }
@@ -21,8 +25,17 @@ pub trait SlotLease: Send {
 }
 
 impl Slots for SlotPool {
-    fn lease(&self) -> BoxFuture<'_, Result<Box<dyn SlotLease>, Error>> {
-        Box::pin(async { Ok(Box::new(Self::lease(self).await?) as Box<dyn SlotLease>) })
+    fn lease<'a>(
+        &'a self,
+        image: Option<&'a Image>,
+    ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
+        Box::pin(async move {
+            let lease = match image {
+                Some(image) => self.lease_in(image).await?,
+                None => Self::lease(self).await?,
+            };
+            Ok(Box::new(lease) as Box<dyn SlotLease>)
+        })
     }
 
     fn status(&self) -> PoolStatus {
@@ -46,7 +59,9 @@ pub(crate) mod scripted {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
-    use super::{BoxFuture, Error, InputFile, Outcome, PoolStatus, RunSpec, SlotLease, Slots};
+    use super::{
+        BoxFuture, Error, Image, InputFile, Outcome, PoolStatus, RunSpec, SlotLease, Slots,
+    };
 
     type Script = Arc<Mutex<VecDeque<Result<Outcome, Error>>>>;
 
@@ -67,14 +82,17 @@ pub(crate) mod scripted {
     }
 
     impl Slots for ScriptedSlots {
-        fn lease(&self) -> BoxFuture<'_, Result<Box<dyn SlotLease>, Error>> {
+        fn lease<'a>(
+            &'a self,
+            _: Option<&'a Image>,
+        ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
             *self.leases.lock().unwrap() += 1;
             let lease = ScriptedLease(Arc::clone(&self.script));
             Box::pin(async { Ok(Box::new(lease) as Box<dyn SlotLease>) })
         }
 
         fn status(&self) -> PoolStatus {
-            PoolStatus { slots: 2, leased: 0, building: 0, rebuilt: 0 }
+            PoolStatus { slots: 2, leased: 0, standing: 2, building: 0, rebuilt: 0 }
         }
     }
 

@@ -164,7 +164,7 @@ impl Rules<'_> {
         index: usize,
     ) -> Result<ValidSubmission, SubmissionError> {
         let name = wire.language.as_deref().ok_or(SubmissionError::NoLanguage)?;
-        let language = self.languages.find(name)?;
+        let language = self.languages.find(name, wire.image.as_deref())?;
         if let Some(id) = &wire.id {
             at_most("id", id.len(), limits::ID_BYTES_MAX)?;
         }
@@ -196,7 +196,7 @@ impl Rules<'_> {
     /// # Errors
     /// What is wrong with it.
     pub fn run(&self, wire: protocol::RunRequest) -> Result<ValidRun, SubmissionError> {
-        let language = self.languages.find(&wire.language)?;
+        let language = self.languages.find(&wire.language, wire.image.as_deref())?;
         let source = checked_source("source", wire.source)?;
         at_most("args", wire.args.len(), limits::ARGUMENTS_MAX)?;
         at_most("files", wire.files.len(), limits::RUN_FILES_MAX)?;

@@ -165,6 +165,7 @@ fn check_group(wire: &Submission) -> Result<(), TaskError> {
 fn check_no_program(wire: &Submission) -> Result<(), TaskError> {
     let given = [
         ("language", wire.language.is_some()),
+        ("image", wire.image.is_some()),
         ("source", wire.source.is_some()),
         ("limits", !wire.limits.is_empty()),
         ("stop_early", wire.stop_early),

@@ -230,7 +230,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.judged(Some(Verdict::Accepted));
         metrics.stage(Stage::Run).observe_duration();
-        let status = PoolStatus { slots: 2, leased: 1, building: 0, rebuilt: 0 };
+        let status = PoolStatus { slots: 2, leased: 1, standing: 2, building: 0, rebuilt: 0 };
         let text = String::from_utf8(metrics.encode(status, 3).unwrap()).unwrap();
         assert!(text.contains("assay_verdicts_total{verdict=\"accepted\"} 1"));
         assert!(text.contains("assay_stage_duration_seconds_count{stage=\"run\"} 1"));

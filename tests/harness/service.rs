@@ -32,11 +32,13 @@ pub struct ServiceConfig {
     pub queue: Option<usize>,
     /// The executable; the one beside this test executable where `None`.
     pub executable: Option<PathBuf>,
+    /// Where images are; an empty folder where `None`, not the machine's.
+    pub image_store: Option<PathBuf>,
 }
 
 impl Default for ServiceConfig {
     fn default() -> Self {
-        Self { slots: 2, queue: None, executable: None }
+        Self { slots: 2, queue: None, executable: None, image_store: None }
     }
 }
 
@@ -201,14 +203,16 @@ fn arguments(config: &ServiceConfig, address: SocketAddr, folder: &Path) -> Resu
         "--slots".into(),
         config.slots.to_string().into(),
     ];
+    let store = config.image_store.clone().unwrap_or_else(|| folder.join("images"));
+    let mut text = format!("image_store = {:?}\n", store.display().to_string());
     if let Some(queue) = config.queue {
-        let file = folder.join("assay.toml");
-        let admission = format!(
+        text += &format!(
             "[admission]\nqueue_submissions_max = {queue}\nbatch_submissions_max = {queue}\n"
         );
-        fs::write(&file, admission)?;
-        arguments.extend(["--config".into(), file.into()]);
     }
+    let file = folder.join("assay.toml");
+    fs::write(&file, text)?;
+    arguments.extend(["--config".into(), file.into()]);
     Ok(arguments)
 }
 

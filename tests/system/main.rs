@@ -8,6 +8,7 @@ mod cli;
 mod faults;
 mod ground;
 mod humaneval;
+mod images;
 mod languages;
 mod programs;
 mod refusals;
@@ -78,6 +79,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(rootless::trials());
     trials.extend(warm::trials());
     trials.extend(faults::trials());
+    trials.extend(images::trials());
     trials.extend(service::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());

@@ -26,4 +26,6 @@ pub struct LanguageInfo {
     pub version: Option<String>,
     /// Problem kinds that it can be judged on.
     pub problem_kinds: Vec<String>,
+    /// The images that have its toolchain; the first is taken where a submission names none.
+    pub images: Vec<String>,
 }

@@ -15,6 +15,10 @@ pub struct RunRequest {
     /// A name or alias of `GET /v1/languages`.
     #[schema(examples("python"))]
     pub language: String,
+    /// The image that it runs in; where left out, the first of `GET /v1/languages` that has the
+    /// language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The program.
     pub source: String,
     /// What it reads.

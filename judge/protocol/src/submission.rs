@@ -26,6 +26,10 @@ pub struct Submission {
     #[schema(examples("python"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// The image that it runs in; where left out, the first of `GET /v1/languages` that has the
+    /// language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

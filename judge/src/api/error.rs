@@ -123,10 +123,13 @@ impl From<SubmissionError> for ApiError {
             SubmissionError::Language(LanguageError::Unknown { known, .. }) => {
                 ("unknown_language", format!("known languages: {}", known.join(", ")))
             }
+            SubmissionError::Language(LanguageError::UnknownImage { known, .. }) => {
+                ("unknown_image", format!("known images: {}", known.join(", ")))
+            }
             SubmissionError::Language(LanguageError::Unavailable { .. }) => (
                 "language_unavailable",
-                "install the toolchain where the service runs and start it again; \
-                 GET /v1/languages lists what is available"
+                "build an image that has the toolchain, or install it where the service runs, and \
+                 start it again; GET /v1/languages lists what is available"
                     .to_owned(),
             ),
             SubmissionError::NoLanguage => {

@@ -10,6 +10,7 @@ use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
 use judge::pipeline::Judge;
 use judge::plan::warmups;
 use judge::telemetry::Metrics;
+use sandbox::image::Store;
 use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool};
 
 use super::{Failed, ours};
@@ -17,7 +18,6 @@ use super::{Failed, ours};
 /// What judging needs.
 pub(super) struct Engine {
     pub(super) pool: SlotPool,
-    pub(super) image: Image,
     pub(super) languages: Languages,
     pub(super) judge: Judge,
     pub(super) metrics: Arc<Metrics>,
@@ -27,10 +27,14 @@ impl Engine {
     /// Builds the slots.
     pub(super) async fn start(config: &Config) -> Result<Self, Failed> {
         let image = Image::host().map_err(ours)?;
-        let languages = languages(&image)?;
-        let mut pool = PoolConfig::new(image.clone());
+        let languages = languages(&image, &store(config))?;
+        let mut pool = PoolConfig::new(image);
         pool.slots = config.slots;
-        pool.warm = languages.available().flat_map(|language| warmups(language)).collect();
+        pool.warm = languages
+            .available()
+            .filter(|it| it.image.is_none())
+            .flat_map(|it| warmups(it))
+            .collect();
         pool.cgroup_parent.clone_from(&config.cgroup_parent);
         if let Some(state_dir) = &config.state_dir {
             pool.state_dir.clone_from(state_dir);
@@ -42,12 +46,14 @@ impl Engine {
         })?;
         let metrics = Arc::new(Metrics::new().map_err(ours)?);
         let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics));
-        Ok(Self { pool, image, languages, judge, metrics })
+        Ok(Self { pool, languages, judge, metrics })
     }
 
     /// Asks every toolchain for its version, in slots.
     pub(super) async fn ask_versions(&mut self) {
-        let available: Vec<_> = self.languages.available().cloned().collect();
+        // Those of other images are pinned by their recipes; asking would make a slot for each.
+        let own = self.languages.available().filter(|language| language.image.is_none());
+        let available: Vec<_> = own.cloned().collect();
         let slots = self.pool.status().slots.max(1);
         let pool = &self.pool;
         let versions: Vec<_> = stream::iter(available)
@@ -60,7 +66,7 @@ impl Engine {
             .await;
         for (language, version) in versions {
             match version {
-                Some(version) => self.languages.set_version(&language.name, version),
+                Some(version) => self.languages.set_version(&language, &version),
                 None => {
                     tracing::warn!(
                         language = language.name,
@@ -72,9 +78,28 @@ impl Engine {
     }
 }
 
-/// The languages of an image.
-pub(super) fn languages(image: &Image) -> Result<Languages, Failed> {
-    Languages::resolve(|path| image.has_executable(path)).map_err(ours)
+/// Where images are kept.
+pub(super) fn store(config: &Config) -> Store {
+    config.image_store.clone().map_or_else(Store::of_caller, Store::at)
+}
+
+/// The languages of the machine's own image, and of those in the store. One that cannot be used is
+/// left out, with a word in the log.
+pub(super) fn languages(host: &Image, store: &Store) -> Result<Languages, Failed> {
+    let mut languages = Languages::resolve(|path| host.has_executable(path)).map_err(ours)?;
+    for manifest in store.list().map_err(ours)? {
+        let added = store.image(&manifest.name).map_err(anyhow::Error::new).and_then(|image| {
+            let rows = manifest.language_rows.as_deref();
+            let warmed = |image: &Image, alone: &Languages| {
+                image.with_warm(alone.available().flat_map(|language| warmups(language)).collect())
+            };
+            languages.add(&image, rows, warmed).map_err(anyhow::Error::new)
+        });
+        if let Err(error) = added {
+            tracing::warn!(image = manifest.name, "an image cannot be used: {error:#}");
+        }
+    }
+    Ok(languages)
 }
 
 async fn version(pool: &SlotPool, language: &Language) -> Option<String> {

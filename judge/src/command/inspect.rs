@@ -2,6 +2,7 @@
 
 use judge::language::Languages;
 use sandbox::Image;
+use sandbox::image::Store;
 use sandbox::preflight::{self, Layer, State};
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use super::{End, Failed, OutputArgs, emit, engine, ours};
 
 pub(super) fn languages(args: &OutputArgs) -> Result<End, Failed> {
     let image = Image::host().map_err(ours)?;
-    let languages = engine::languages(&image)?;
+    let languages = engine::languages(&image, &Store::of_caller())?;
     emit(&if args.json { languages_json(&languages)? } else { languages_table(&languages) })?;
     Ok(End::Good)
 }
@@ -20,15 +21,16 @@ fn languages_json(languages: &Languages) -> Result<String, Failed> {
 }
 
 fn languages_table(languages: &Languages) -> String {
-    let mut table = Table::new(["language", "available", "problem kinds", "also called"]);
+    let mut table = Table::new(["language", "images", "problem kinds", "also called"]);
     let mut reasons = Vec::new();
     for language in languages.describe().languages {
-        let available = if language.available { "yes" } else { "no" };
+        let images =
+            if language.available { language.images.join(", ") } else { "none".to_owned() };
         let (kinds, aliases) = (language.problem_kinds.join(", "), language.aliases.join(", "));
         if let Some(reason) = language.reason {
             reasons.push(format!("{}: {reason}\n", language.name));
         }
-        table.push([language.name, available.to_owned(), kinds, aliases]);
+        table.push([language.name, images, kinds, aliases]);
     }
     format!("{table}{}", reasons.concat())
 }

@@ -22,7 +22,7 @@ pub(super) async fn judge(args: &JudgeArgs) -> Result<End, Failed> {
         Config { slots: args.slots.unwrap_or(std::num::NonZeroUsize::MIN), ..Config::default() };
     // What is wrong with the files is said before slots are built.
     let image = sandbox::Image::host().map_err(super::ours)?;
-    let languages = super::engine::languages(&image)?;
+    let languages = super::engine::languages(&image, &super::engine::store(&config))?;
     let submission = read(args, &languages)?;
     let rules = Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX };
     let submission = rules.submission(submission, 0).map_err(usage)?;
@@ -57,6 +57,7 @@ fn read(args: &JudgeArgs, languages: &Languages) -> Result<Submission, Failed> {
     Ok(Submission {
         id: None,
         language,
+        image: args.image.clone(),
         source,
         answer: None,
         completion,

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod batch;
 mod engine;
+mod image;
 mod inspect;
 mod judge;
 mod math;
@@ -41,6 +42,8 @@ enum Action {
     Math(Box<math::MathArgs>),
     /// List the languages, and what each that is missing needs
     Languages(OutputArgs),
+    /// Build, import, list, check and remove images
+    Image(image::ImageArgs),
     /// Say whether this host is fit, layer by layer, and what to do about what is missing
     Preflight(OutputArgs),
 }
@@ -102,6 +105,9 @@ struct JudgeArgs {
     /// The language [default: by the file's extension]
     #[arg(long)]
     language: Option<String>,
+    /// The image that it runs in [default: the first that has the language]
+    #[arg(long)]
+    image: Option<String>,
     /// The file is a model's completion; judge its last fenced code block
     #[arg(long, requires = "language")]
     completion: bool,
@@ -200,6 +206,7 @@ async fn act(action: Action) -> Result<End, Failed> {
             }
         }
         Action::Math(args) => math::math(&args),
+        Action::Image(args) => image::image(args).await,
         Action::Languages(args) => inspect::languages(&args),
         Action::Preflight(args) => inspect::preflight(&args),
     }

@@ -88,7 +88,7 @@ impl Signals {
 fn greeting(address: SocketAddr, config: &Config, engine: &Engine, layers: &[Layer]) -> String {
     let mut lines = vec![
         format!("Assay {} listens on http://{address}", env!("CARGO_PKG_VERSION")),
-        format!("  image      {}", engine.image.name()),
+        format!("  images     {}", engine.languages.images().collect::<Vec<_>>().join(", ")),
         format!("  slots      {}", config.slots),
         "  isolation".to_owned(),
     ];
@@ -102,7 +102,7 @@ fn greeting(address: SocketAddr, config: &Config, engine: &Engine, layers: &[Lay
     lines.push("  languages".to_owned());
     for language in engine.languages.describe().languages {
         let detail = language.reason.or(language.version).unwrap_or_default();
-        let state = if language.available { "yes" } else { "no" };
+        let state = language.images.first().map_or("no", String::as_str);
         lines.push(format!("    {state:<9} {}: {detail}", language.name));
     }
     lines.push(format!("\nTry it:\n{}\n", example(address)));
