@@ -1,7 +1,7 @@
 # What can be done here. Every body is a plain command that may as well be typed by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-vm check bench images preflight clean tools toolchains
+.PHONY: help serve train test test-vm check bench images preflight clean tools toolchains libtorch
 
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -11,21 +11,30 @@ serve: tools ## Build the service and run it on 127.0.0.1:8080
 	cargo build --release --locked -p judge --bin assay
 	exec target/release/assay serve
 
-test: toolchains ## Run every test, the system tests on the real kernel among them (as root)
+# Three seeds, one after the other: a learning curve needs a band. SEEDS="1" for a first look.
+SEEDS ?= 1 2 3
+CONFIG ?= trainer/configs/named_ops.toml
+RUNS ?= runs
+
+train: toolchains libtorch ## Watch a small transformer learn to program from rewards (about 1.5 minutes a seed)
+	cargo build --release --locked -p judge -p trainer --bin assay --bin assay-train
+	trainer/train.sh "$(CONFIG)" "$(RUNS)" $(SEEDS)
+
+test: toolchains libtorch ## Run every test, the system tests on the real kernel among them (as root)
 	cargo build --workspace --bins --locked
 	cargo test --workspace --locked
 
 test-vm: tools ## Run the sandbox under cgroup v2, in a virtual machine without hardware support (as root)
 	tests/vm/run.sh
 
-check: tools ## Check formatting, lints and documentation
+check: tools libtorch ## Check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items --locked
 
 bench: toolchains ## Measure against a bare baseline of the same run
-	cargo build --release --workspace --bins --locked
-	cargo bench --workspace --benches --locked
+	cargo build --release --bins --locked
+	cargo bench --benches --locked
 
 images: tools ## Build every tested image from its recipe in images/ (as root; downloads packages)
 	cargo build --release --locked -p judge --bin assay
@@ -43,6 +52,12 @@ clean: ## Remove what was built
 tools:
 	@for tool in cargo cc; do command -v $$tool >/dev/null || { \
 		echo "$$tool is missing: install Rust from https://rustup.rs and a C compiler (apt-get install build-essential)" >&2; exit 1; }; done
+
+# What the trainer is linked with, in a folder that git ignores; nothing else needs it.
+libtorch: tools
+	@command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || { \
+		echo "python3 with pip is missing: apt-get install python3-pip" >&2; exit 1; }
+	@python3 trainer/libtorch.py .torch
 
 # What the tests compile and run inside the sandbox, as Debian packages it: program=package. Rust is
 # not among them: slots show the toolchain that builds Assay itself.

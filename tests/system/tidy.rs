@@ -107,8 +107,11 @@ fn none(findings: &[String]) -> Result<()> {
 
 async fn unsafe_stands_only_in_the_kernel_modules() -> Result<()> {
     let mut findings = Vec::new();
-    for source in rust_sources(&["sandbox", "judge", "tests", "benches"])? {
-        if source.path.starts_with("sandbox/src/kernel/") {
+    for source in rust_sources(&["sandbox", "judge", "trainer", "tests", "benches"])? {
+        // The trainer opens LibTorch's CUDA half at run time: one call, in one file.
+        let allowed = source.path.starts_with("sandbox/src/kernel/")
+            || source.path == "trainer/src/device.rs";
+        if allowed {
             continue;
         }
         for (number, line) in source.code() {
@@ -193,7 +196,7 @@ async fn crates_depend_only_along_the_arrows() -> Result<()> {
 }
 
 async fn no_file_is_too_long() -> Result<()> {
-    let sources = rust_sources(&["sandbox", "judge", "tests", "benches"])?;
+    let sources = rust_sources(&["sandbox", "judge", "trainer", "tests", "benches"])?;
     let long = sources.iter().map(|source| (source.lines().count(), &source.path));
     let long = long.filter(|(lines, _)| *lines > FILE_LINES_MAX);
     none(&long.map(|(lines, path)| format!("{path}: {lines} lines")).collect::<Vec<_>>())
@@ -203,7 +206,7 @@ async fn no_file_has_a_name_that_says_nothing() -> Result<()> {
     let banned =
         ["util", "utils", "helper", "helpers", "common", "misc", "manager", "stuff", "lib2"];
     let mut findings = Vec::new();
-    for source in rust_sources(&["sandbox", "judge", "tests", "benches"])? {
+    for source in rust_sources(&["sandbox", "judge", "trainer", "tests", "benches"])? {
         let parts = source.path.trim_end_matches(".rs").split('/');
         if parts.into_iter().any(|part| banned.contains(&part)) {
             findings.push(source.path);
@@ -224,7 +227,7 @@ async fn every_module_says_what_it_is() -> Result<()> {
 async fn no_test_is_ignored() -> Result<()> {
     let attribute = concat!("#[", "ignore");
     let mut findings = Vec::new();
-    for source in rust_sources(&["sandbox", "judge", "tests", "benches"])? {
+    for source in rust_sources(&["sandbox", "judge", "trainer", "tests", "benches"])? {
         if source.text.lines().any(|line| line.trim_start().starts_with(attribute)) {
             findings.push(source.path);
         }

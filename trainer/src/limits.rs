@@ -1,0 +1,52 @@
+//! Every bound of the trainer in one place. Configurations lower some of them.
+
+use std::time::Duration;
+
+/// Bytes of a configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Groups sampled for one iteration.
+pub const GROUPS_MAX: usize = 65_536;
+/// Rollouts in one group.
+pub const GROUP_SAMPLES_MAX: usize = 1024;
+/// Train steps that a rollout may be old.
+pub const STALENESS_MAX: usize = 64;
+/// Tokens of one trajectory, prompt included.
+pub const TRAJECTORY_TOKENS_MAX: usize = 1 << 17;
+/// Sequences decoded at once.
+pub const SLOTS_MAX: usize = 4096;
+/// Rows of logits that exist at once: `[rows, vocabulary]` is the largest tensor of training.
+pub const LOGIT_ELEMENTS_MAX: usize = 1 << 26;
+/// Tensors of one checkpoint.
+pub const TENSORS_MAX: usize = 1 << 16;
+/// Bytes of one shard of a checkpoint.
+pub const SHARD_BYTES_MAX: usize = 4 << 30;
+/// Bytes of one bucket of published weights.
+pub const BUCKET_BYTES: usize = 16 << 20;
+/// Bytes of one line of a streamed reply.
+pub const LINE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one HTTP body that is held as a whole.
+pub const BODY_BYTES_MAX: usize = 1 << 30;
+/// Bytes of one message between data-parallel ranks.
+pub const RANK_MESSAGE_BYTES_MAX: usize = 1 << 30;
+/// Requests to the judge open at once.
+pub const JUDGE_REQUESTS_MAX: usize = 64;
+/// Attempts at one judge request.
+pub const JUDGE_ATTEMPTS_MAX: u32 = 16;
+/// The longest pause between two attempts.
+pub const JUDGE_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Iterations in a row without a single valid reward after which a run gives up.
+pub const BARREN_ITERATIONS_MAX: u32 = 8;
+/// How long the run may wait for one thing before it says for what.
+pub const SILENT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long an HTTP request between trainer processes may take.
+pub const WORKER_REQUEST_TIME_MAX: Duration = Duration::from_secs(600);
+/// Attempts at one part of the sampling by different workers.
+pub const WORKER_ATTEMPTS_MAX: u32 = 8;
+/// Tokens at the end of a trajectory that are searched for a repetition.
+pub const REPETITION_WINDOW: usize = 512;
+/// The longest period that counts as a repetition.
+pub const REPETITION_PERIOD_MAX: usize = 128;
+/// Repeats of a period that count.
+pub const REPETITION_REPEATS_MIN: usize = 4;
+/// Tokens that the repeats must cover.
+pub const REPETITION_TOKENS_MIN: usize = 64;

@@ -1,0 +1,522 @@
+//! A run: assign, wait for the judged batch, train, publish, record; again.
+//!
+//! ```text
+//! assignment ─► engine: sample ─► judge ─► batch ─► advantage ─► loss ─► version + 1 ─► assignment
+//! ```
+//!
+//! Batch b is sampled by version b - staleness and trained by version b. The engine and the judge
+//! work on later batches while this thread trains. Everything that decides the next weights is a
+//! function of the configuration and of rewards, so that a run that was killed and goes on from its
+//! last checkpoint ends with the same weights as one that was not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::Instant;
+
+use crate::checkpoint::{self, Assigned, Checkpoint, TrainerState};
+use crate::config::RunConfig;
+use crate::evaluate::{self, Evaluation};
+use crate::limits::{BARREN_ITERATIONS_MAX, SILENT_WAIT_MAX};
+use crate::metrics::{Metrics, MetricsLog};
+use crate::model::ModelError;
+use crate::optimizer::AdamW;
+use crate::parallel::Reduce;
+use crate::policy::{Policy, Weights};
+use crate::problems::ProblemTable;
+use crate::rollout::Group;
+use crate::rollout::engine::{self, Assignment, Backend, Event, Judging, SampledBatch};
+use crate::rollout::judge::Judged;
+use crate::rollout::ledger::{Ledger, LedgerError};
+use crate::rollout::sampler::SamplerOptions;
+use crate::rollout::store::{FateRecord, Latest, ReplayStore, StoreError, StoredBatch};
+use crate::update::{Report, Updater};
+
+/// Why a run ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Model or checkpoint.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Replay store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The books do not balance: a fault of the trainer.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Metrics cannot be written.
+    #[error("metrics: {0}")]
+    Metrics(#[from] std::io::Error),
+    /// Sampling is impossible.
+    #[error("sampling: {0}")]
+    Sampling(String),
+    /// A checkpoint of another configuration.
+    #[error(
+        "the checkpoint is of another configuration ({found}, not {wanted}): use the same one, or a new folder"
+    )]
+    OtherConfig {
+        /// Hash in the checkpoint.
+        found: String,
+        /// Hash of the configuration.
+        wanted: String,
+    },
+    /// The judge gives nothing to learn from.
+    #[error("no valid reward in {0} iterations in a row: is the judge at {1} well?")]
+    Barren(u32, String),
+}
+
+/// Hears of each iteration's figures.
+pub type Observer = Box<dyn FnMut(u64, &Metrics)>;
+
+/// What a run is given.
+pub struct Parts {
+    /// The configuration.
+    pub config: RunConfig,
+    /// Where it writes.
+    pub folder: PathBuf,
+    /// The judge, the task, the tokenizer.
+    pub judging: Arc<Judging>,
+    /// Who samples.
+    pub backend: Box<dyn Backend>,
+    /// The policy after its warm start, or with any weights where the run goes on.
+    pub policy: Policy,
+    /// How tokens are drawn.
+    pub options: SamplerOptions,
+    /// The ranks.
+    pub ranks: Box<dyn Reduce>,
+    /// Who watches.
+    pub observer: Observer,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// A run.
+pub struct Run {
+    parts: Parts,
+    optimizer: AdamW,
+    store: ReplayStore,
+    state: TrainerState,
+    /// Weights that still sample, oldest first; the newest is the policy's.
+    behaviour: VecDeque<Weights>,
+    unwritten: Vec<(u64, FateRecord)>,
+    log: MetricsLog,
+    start: Instant,
+}
+
+/// The state of a batch that is awaited.
+#[derive(Default)]
+struct Inbox {
+    sampled: BTreeMap<u64, SampledBatch>,
+    judged: BTreeMap<u64, Judged>,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("folder", &self.parts.folder).finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    /// Opens the run's folder: goes on from its latest checkpoint, or starts with the given policy.
+    ///
+    /// # Errors
+    /// A folder of another configuration, or one that cannot be read.
+    pub fn open(mut parts: Parts) -> Result<Self, TrainError> {
+        std::fs::create_dir_all(parts.folder.join("checkpoints"))?;
+        let store = ReplayStore::open(&parts.folder.join("replay.redb"))?;
+        let mut optimizer = AdamW::new(parts.config.optimizer, &parts.policy.decoder);
+        let hash = parts.config.hash();
+        let (state, behaviour) = match store.latest()? {
+            Some(latest) => {
+                let folder = parts.folder.join("checkpoints").join(&latest.folder);
+                let order: Vec<String> =
+                    parts.policy.decoder.parameters().iter().map(|p| p.name.clone()).collect();
+                let restored = checkpoint::read(&folder, &order)?;
+                if restored.state.config_hash != hash {
+                    let found = restored.state.config_hash;
+                    return Err(TrainError::OtherConfig { found, wanted: hash });
+                }
+                parts.policy.load(&restored.weights)?;
+                optimizer = AdamW::new(parts.config.optimizer, &parts.policy.decoder);
+                if !restored.optimizer.is_empty() {
+                    optimizer.load(&parts.policy.decoder, &restored.optimizer)?;
+                }
+                let mut behaviour: VecDeque<Weights> = restored.behaviour.into();
+                behaviour.push_back(restored.weights);
+                (restored.state, behaviour)
+            }
+            None => {
+                let problems = ProblemTable::new(
+                    parts.judging.task.as_ref(),
+                    parts.config.problems,
+                    parts.config.seed,
+                );
+                let state = TrainerState {
+                    version: 0,
+                    config_hash: hash,
+                    problems,
+                    ledger: Ledger::new(parts.config.rollout.staleness),
+                    next_group: 0,
+                    assigned: Vec::new(),
+                    carry: Vec::new(),
+                    barren: 0,
+                };
+                (state, VecDeque::from([parts.policy.weights()]))
+            }
+        };
+        let log = MetricsLog::open(&parts.folder, state.version)?;
+        let start = Instant::now();
+        let unwritten = Vec::new();
+        Ok(Self { parts, optimizer, store, state, behaviour, unwritten, log, start })
+    }
+
+    /// Iterations that are done.
+    #[must_use]
+    pub fn iteration(&self) -> u64 {
+        self.state.version
+    }
+
+    /// What Prometheus reads.
+    #[must_use]
+    pub fn registry(&self) -> prometheus::Registry {
+        self.log.registry()
+    }
+
+    /// Trains to the end; returns the last evaluation.
+    ///
+    /// # Errors
+    /// What ended it before; it can go on from its last checkpoint.
+    pub fn train(mut self) -> Result<Evaluation, TrainError> {
+        let mut evaluation = self.first_evaluation()?;
+        let (assignments, inbox_of_engine) = mpsc::sync_channel(
+            usize::try_from(self.parts.config.rollout.staleness).unwrap_or(0) + 2,
+        );
+        let (event_sender, events) = mpsc::channel();
+        let config = self.parts.config.rollout.clone();
+        let judging = Arc::clone(&self.parts.judging);
+        let backend = std::mem::replace(&mut self.parts.backend, Box::new(Nobody));
+        let engine = std::thread::Builder::new().name("rollout".to_owned()).spawn(move || {
+            engine::serve(backend, &config, &judging, (&inbox_of_engine, &event_sender));
+        })?;
+        let result = self.iterate(&assignments, &events, &mut evaluation);
+        drop(assignments);
+        drop(events);
+        // Joining an engine that panicked changes nothing: its events have ended already.
+        drop(engine.join());
+        result.map(|()| evaluation)
+    }
+
+    fn iterate(
+        &mut self,
+        assignments: &SyncSender<Assignment>,
+        events: &Receiver<Event>,
+        evaluation: &mut Evaluation,
+    ) -> Result<(), TrainError> {
+        let mut inbox = Inbox::default();
+        self.reassign(assignments)?;
+        let config = self.parts.config.clone();
+        while self.state.version < config.iterations {
+            self.assign(assignments)?;
+            let mut metrics = Metrics::default();
+            let iteration_start = Instant::now();
+            let batch = self.wait(events, &mut inbox, &mut metrics)?;
+            let report = self.update(&batch, &mut metrics);
+            self.settle(batch, &report)?;
+            let done = self.state.version;
+            let last = done == config.iterations;
+            let every = config.evaluation.every;
+            if last || (every > 0 && done.is_multiple_of(every)) {
+                *evaluation = self.evaluate(&mut metrics);
+            }
+            let early = evaluation.success >= config.evaluation.stop_at;
+            // What comes next is assigned before the checkpoint, so that the checkpoint holds it.
+            if !last && !early {
+                self.assign(assignments)?;
+            }
+            let every = config.checkpoint.every;
+            if last || early || (every > 0 && done.is_multiple_of(every)) {
+                let start = Instant::now();
+                self.checkpoint()?;
+                metrics.set("time/checkpoint_seconds", start.elapsed().as_secs_f64());
+            }
+            let seconds = iteration_start.elapsed().as_secs_f64();
+            metrics.set("time/iteration_seconds", seconds);
+            metrics.set("time/since_start_seconds", self.start.elapsed().as_secs_f64());
+            let idle = metrics.value("time/wait_for_reward_seconds") / seconds.max(1e-9);
+            metrics.set("time/idle_for_reward_share", idle);
+            self.log.write(done, &metrics)?;
+            (self.parts.observer)(done, &metrics);
+            if early {
+                break;
+            }
+            if self.state.barren >= BARREN_ITERATIONS_MAX {
+                let url = config.judge.url;
+                return Err(TrainError::Barren(self.state.barren, url));
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the first iteration: evaluates, and writes the checkpoint that a kill falls back to.
+    fn first_evaluation(&mut self) -> Result<Evaluation, TrainError> {
+        let mut metrics = Metrics::default();
+        let evaluation = self.evaluate(&mut metrics);
+        if self.state.version == 0 {
+            self.log.write(0, &metrics)?;
+            (self.parts.observer)(0, &metrics);
+            if self.store.latest()?.is_none() {
+                self.checkpoint()?;
+            }
+        }
+        Ok(evaluation)
+    }
+
+    fn evaluate(&self, metrics: &mut Metrics) -> Evaluation {
+        let start = Instant::now();
+        let config = &self.parts.config;
+        let sizes = (config.evaluation.problems, config.rollout.tokens_max);
+        let found =
+            evaluate::run(&self.parts.policy, &self.parts.judging, &self.parts.options, sizes);
+        found.write(metrics);
+        metrics.set("time/evaluation_seconds", start.elapsed().as_secs_f64());
+        found
+    }
+
+    /// After a restart, assigns again what was assigned and not trained.
+    fn reassign(&self, assignments: &SyncSender<Assignment>) -> Result<(), TrainError> {
+        let mut carry = Some(self.state.carry.clone());
+        for assigned in &self.state.assigned {
+            let weights = self.behaviour.iter().find(|weights| weights.version == assigned.version);
+            let weights = weights.ok_or_else(|| {
+                let version = assigned.version;
+                TrainError::Sampling(format!("the weights of version {version} are lost"))
+            })?;
+            let stored = self.store.batch(assigned.batch)?;
+            let (weights, groups) = (weights.clone(), assigned.groups.clone());
+            let batch = assigned.batch;
+            let assignment = Assignment { batch, weights, groups, carry: carry.take(), stored };
+            assignments.send(assignment).map_err(|_| engine_gone())?;
+        }
+        Ok(())
+    }
+
+    /// Assigns as many batches as the staleness bound admits.
+    fn assign(&mut self, assignments: &SyncSender<Assignment>) -> Result<(), TrainError> {
+        let config = &self.parts.config;
+        while self.state.ledger.admits() && self.state.ledger.next_batch() < config.iterations {
+            let batch = self.state.ledger.next_batch();
+            let drawn = self.state.problems.draw(batch, config.rollout.groups);
+            let mut groups = Vec::with_capacity(drawn.len());
+            for problem in drawn {
+                let judging = &self.parts.judging;
+                let prompt = judging.tokenizer.encode(&judging.task.problems()[problem].prompt)?;
+                let id = self.state.next_group;
+                groups.push(Group::new(id, problem, prompt, config.rollout.samples));
+                self.state.next_group += 1;
+            }
+            let ids: Vec<u64> = groups.iter().map(|group| group.id).collect();
+            self.state.ledger.dispatch(&ids)?;
+            let weights = self.behaviour.back().ok_or_else(engine_gone)?.clone();
+            let version = weights.version;
+            self.state.assigned.push(Assigned { batch, version, groups: groups.clone() });
+            // An engine that starts holds nothing back from before.
+            let carry = (batch == 0).then(Vec::new);
+            let assignment = Assignment { batch, weights, groups, carry, stored: None };
+            assignments.send(assignment).map_err(|_| engine_gone())?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next batch with all its rewards; says for what if it takes long.
+    fn wait(
+        &self,
+        events: &Receiver<Event>,
+        inbox: &mut Inbox,
+        metrics: &mut Metrics,
+    ) -> Result<StoredBatch, TrainError> {
+        let wanted = self.state.version;
+        let start = Instant::now();
+        let mut sampled_at = inbox.sampled.contains_key(&wanted).then_some(start);
+        while !inbox.complete(wanted) {
+            match events.recv_timeout(SILENT_WAIT_MAX) {
+                Ok(Event::Sampled(batch)) => {
+                    if batch.batch == wanted {
+                        sampled_at = Some(Instant::now());
+                    }
+                    inbox.sampled.insert(batch.batch, batch);
+                }
+                Ok(Event::Judged(judged)) => {
+                    inbox.judged.insert(judged.group, judged);
+                }
+                Ok(Event::Failed(reason)) => return Err(TrainError::Sampling(reason)),
+                Err(RecvTimeoutError::Timeout) => self.tell(&inbox.awaited(wanted), start),
+                Err(RecvTimeoutError::Disconnected) => return Err(engine_gone()),
+            }
+        }
+        metrics.set("time/wait_seconds", start.elapsed().as_secs_f64());
+        let for_reward = sampled_at.map_or(0.0, |at| at.elapsed().as_secs_f64());
+        metrics.set("time/wait_for_reward_seconds", for_reward);
+        let (stored, fresh) = inbox.take(wanted, metrics);
+        if fresh {
+            self.store.put_batch(wanted, &stored)?;
+        }
+        Ok(stored)
+    }
+
+    #[expect(
+        clippy::print_stderr,
+        reason = "a run that stands still must say so to whoever watches"
+    )]
+    fn tell(&self, awaited: &str, since: Instant) {
+        let seconds = since.elapsed().as_secs();
+        let pending = self.state.ledger.pending();
+        eprintln!(
+            "iteration {}: waiting for {awaited} for {seconds} s; {pending} groups are pending",
+            self.state.version
+        );
+    }
+
+    fn update(&mut self, batch: &StoredBatch, metrics: &mut Metrics) -> Report {
+        let start = Instant::now();
+        let version = self.state.version;
+        let ages = batch.groups.iter().filter_map(Group::oldest_version);
+        metrics.spread("staleness/versions", ages.map(|v| version.saturating_sub(v) as f64));
+        metrics.set("staleness/pending_groups", self.state.ledger.pending() as f64);
+        metrics.set("partial/carried_groups", batch.carry.len() as f64);
+        let updater = Updater { config: &self.parts.config, iteration: version };
+        let parts = (&mut self.parts.policy, &mut self.optimizer);
+        let report = updater.run(parts, &batch.groups, self.parts.ranks.as_mut(), metrics);
+        metrics.set("time/update_seconds", start.elapsed().as_secs_f64());
+        report
+    }
+
+    /// Writes the fates down and publishes the next version.
+    fn settle(&mut self, batch: StoredBatch, report: &Report) -> Result<(), TrainError> {
+        let iteration = self.state.version;
+        for (group, fate) in &report.fates {
+            self.state.ledger.settle(*group, *fate)?;
+            self.unwritten.push((*group, FateRecord { fate: *fate, iteration }));
+        }
+        for (problem, pass_rate) in &report.pass_rates {
+            self.state.problems.observe(*problem, *pass_rate);
+        }
+        let barren = report.valid == 0 && !report.fates.is_empty();
+        self.state.barren = if barren { self.state.barren + 1 } else { 0 };
+        self.state.carry = batch.carry;
+        self.state.assigned.retain(|assigned| assigned.batch > iteration);
+        self.state.version += 1;
+        self.state.ledger.publish();
+        self.parts.policy.version = self.state.version;
+        self.behaviour.push_back(self.parts.policy.weights());
+        let versions: Vec<u64> = self.state.assigned.iter().map(|a| a.version).collect();
+        let newest = self.state.version;
+        self.behaviour.retain(|w| w.version == newest || versions.contains(&w.version));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let decoder = &self.parts.policy.decoder;
+        let optimizer = self.optimizer.state(decoder);
+        let mut behaviour: Vec<Weights> = self.behaviour.iter().cloned().collect();
+        let Some(weights) = behaviour.pop() else { return Err(engine_gone()) };
+        let parent = self.parts.folder.join("checkpoints");
+        let folder = Checkpoint {
+            config: decoder.config(),
+            weights: &weights,
+            tokenizer: &self.parts.judging.tokenizer,
+            optimizer: &optimizer,
+            behaviour: &behaviour,
+            state: &self.state,
+        }
+        .write(&parent)?;
+        let latest = Latest { version: self.state.version, folder };
+        self.store.commit(&latest, &self.unwritten)?;
+        self.unwritten.clear();
+        checkpoint::prune(&parent, self.parts.config.checkpoint.keep);
+        Ok(())
+    }
+}
+
+impl Inbox {
+    /// Whether the batch is sampled and all its groups are judged.
+    fn complete(&self, batch: u64) -> bool {
+        self.sampled.get(&batch).is_some_and(|sampled| {
+            sampled.stored || sampled.groups.iter().all(|g| self.judged.contains_key(&g.id))
+        })
+    }
+
+    fn awaited(&self, batch: u64) -> String {
+        let Some(sampled) = self.sampled.get(&batch) else {
+            return format!("the sampling of batch {batch}");
+        };
+        let missing: Vec<u64> = sampled
+            .groups
+            .iter()
+            .map(|group| group.id)
+            .filter(|group| !self.judged.contains_key(group))
+            .collect();
+        format!("the judge's rewards of {} groups of batch {batch}: {missing:?}", missing.len())
+    }
+
+    /// The batch with its outcomes, and whether it was sampled just now.
+    fn take(&mut self, batch: u64, metrics: &mut Metrics) -> (StoredBatch, bool) {
+        let Some(mut sampled) = self.sampled.remove(&batch) else {
+            return (StoredBatch { groups: Vec::new(), carry: Vec::new() }, false);
+        };
+        let mut latencies = Vec::new();
+        let (mut programs, mut retries) = (0, 0);
+        for group in &mut sampled.groups {
+            let Some(judged) = self.judged.remove(&group.id) else { continue };
+            latencies.push(judged.latency.as_secs_f64() * 1000.0);
+            programs += judged.programs;
+            retries += judged.retries;
+            for (rollout, outcome) in group.rollouts.iter_mut().zip(judged.outcomes) {
+                rollout.outcome = Some(outcome);
+            }
+        }
+        metrics.spread("judge/latency_ms", latencies);
+        metrics.set("judge/programs", programs as f64);
+        metrics.set("judge/retries", f64::from(retries));
+        metrics.set("rollout/tokens", sampled.tokens as f64);
+        metrics.set("rollout/seconds", sampled.seconds);
+        metrics.set("rollout/idle_seconds", sampled.idle_seconds);
+        metrics.set("rollout/tokens_per_second", sampled.tokens as f64 / sampled.seconds.max(1e-9));
+        let fresh = !sampled.stored;
+        (StoredBatch { groups: sampled.groups, carry: sampled.carry }, fresh)
+    }
+}
+
+/// Stands where the engine's backend was.
+struct Nobody;
+
+impl Backend for Nobody {
+    fn sample(
+        &mut self,
+        _weights: &Weights,
+        _requests: &[crate::rollout::sampler::SampleRequest],
+        _done: &mut dyn FnMut(usize, crate::rollout::sampler::Sampled),
+    ) -> Result<(), String> {
+        Err("sampling is over".to_owned())
+    }
+}
+
+fn engine_gone() -> TrainError {
+    TrainError::Sampling("the sampling thread is gone".to_owned())
+}
+
+/// The newest checkpoint of a run's folder.
+///
+/// # Errors
+/// A folder that holds no run.
+pub fn newest_checkpoint(folder: &Path) -> Result<PathBuf, TrainError> {
+    let store = ReplayStore::open(&folder.join("replay.redb"))?;
+    let latest = store
+        .latest()?
+        .ok_or_else(|| TrainError::Sampling(format!("{} holds no checkpoint", folder.display())))?;
+    Ok(folder.join("checkpoints").join(latest.folder))
+}
