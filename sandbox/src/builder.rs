@@ -35,7 +35,7 @@ use nix::unistd::Pid;
 use crate::child::RUN_ID;
 use crate::control::{self, BuildRequest, Reply};
 use crate::image::Entry;
-use crate::kernel::cgroup::{self, Door};
+use crate::kernel::gauges::{Door, Gauges};
 use crate::kernel::process::{self, Fork, fork_into_pid_namespace};
 use crate::kernel::seccomp::{Filter, Section};
 use crate::kernel::{credentials, descriptors, mount, network};
@@ -154,7 +154,7 @@ fn build(request: &BuildRequest, socket: &OwnedFd) -> Result<Option<Resident>, F
 
 /// Opens the slot's groups with the service's privileges, and makes the namespace that hides where they
 /// are. An ordinary user leaves those privileges here.
-fn open_groups(request: &BuildRequest) -> Result<Option<cgroup::Meters>, Fault> {
+fn open_groups(request: &BuildRequest) -> Result<Option<Gauges>, Fault> {
     let enter = || {
         if request.privilege == Privilege::Rootless {
             credentials::enter_user_namespace(RUN_ID)?;
@@ -405,7 +405,7 @@ fn mask_process_files() -> io::Result<()> {
 fn settle(
     request: &BuildRequest,
     builder: &OwnedFd,
-    groups: Option<cgroup::Meters>,
+    groups: Option<Gauges>,
     socket: &OwnedFd,
 ) -> Result<Resident, Fault> {
     mount::process_files(Path::new("/proc")).step("mount /proc")?;
@@ -457,7 +457,7 @@ fn become_session_leader(request: &BuildRequest) -> Result<(), Fault> {
 fn settle_rootless(
     request: &BuildRequest,
     stage: &Stage,
-    groups: Option<cgroup::Meters>,
+    groups: Option<Gauges>,
     socket: &OwnedFd,
 ) -> Result<Resident, Fault> {
     // The machine's /proc must still be in sight: a user namespace may mount its own only where

@@ -2,11 +2,11 @@
 //! themselves.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::kernel::account::{self, Account};
-use crate::kernel::cgroup::{self, Door};
+use crate::kernel::gauges::{self, Door, Gauges, Verge};
 use crate::kernel::process::Reaped;
 use crate::limits::{Bytes, Limits};
 
@@ -14,14 +14,14 @@ use crate::limits::{Bytes, Limits};
 #[derive(Debug)]
 pub(crate) enum Meters {
     /// The groups, and their counters at the start of the run.
-    Groups(cgroup::Meters, cgroup::Start),
+    Groups(Gauges, gauges::Start),
     /// No groups: see [`crate::kernel::account`].
     Account(Account),
 }
 
 impl Meters {
-    pub(crate) fn of_groups(groups: cgroup::Meters) -> Self {
-        Self::Groups(groups, cgroup::Start::default())
+    pub(crate) fn of_groups(groups: Gauges) -> Self {
+        Self::Groups(groups, gauges::Start::default())
     }
 
     pub(crate) fn of_processes(processes: OwnedFd) -> io::Result<Self> {
@@ -77,19 +77,28 @@ impl Meters {
         }
     }
 
-    /// Whether the run must be ended for its memory; groups see to that themselves.
-    pub(crate) fn must_end(&self) -> bool {
+    /// Whether the run had the memory that it wanted.
+    pub(crate) fn memory(&self) -> io::Result<Verge> {
         match self {
-            Self::Groups(..) => false,
-            Self::Account(account) => account.memory_exhausted(),
+            Self::Groups(groups, start) => groups.memory(start),
+            Self::Account(account) if account.memory_exhausted() => Ok(Verge::Exhausted),
+            Self::Account(_) => Ok(Verge::Within),
         }
     }
 
-    /// Whether the run had more memory than allowed, and was ended for it.
-    pub(crate) fn memory_exhausted(&self) -> io::Result<bool> {
+    /// Readable when the kernel is about to kill a process of the run for memory.
+    pub(crate) fn alarm(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Groups(groups, start) => groups.memory_exhausted(start),
-            Self::Account(account) => Ok(account.memory_exhausted()),
+            Self::Groups(groups, _) => groups.alarm(),
+            Self::Account(_) => None,
+        }
+    }
+
+    /// Makes the alarm ready to ring again.
+    pub(crate) fn silence(&self) -> io::Result<()> {
+        match self {
+            Self::Groups(groups, _) => groups.silence(),
+            Self::Account(_) => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::ffi::{CString, c_char};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ use nix::unistd::Pid;
 
 use crate::child::{self, Ceilings, RESOURCES, Setup, SetupStep};
 use crate::control::RunRequest;
-use crate::kernel::cgroup::Door;
 use crate::kernel::descriptors::output_pipe;
+use crate::kernel::gauges::{Door, Verge};
 use crate::kernel::process::{Reaped, Vfork, kill_all, reap_any};
 use crate::kernel::seccomp::Filter;
 use crate::limits::{Bytes, Limits};
@@ -30,6 +30,9 @@ use crate::warm::{Interpreter, Warmup};
 
 /// The shortest time between two looks at the cpu time: the kernel accounts in ticks of 1 to 4 ms.
 const CPU_LOOK_MIN: Duration = Duration::from_millis(1);
+/// The kernel rings before it kills: how often and how long the kill is looked for then.
+const KILL_LOOK: Duration = Duration::from_millis(1);
+const KILL_TIME_MAX: Duration = Duration::from_millis(100);
 /// Bytes read from a pipe at once: what a pipe holds.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -297,23 +300,31 @@ impl Launcher {
 
     fn watch(&mut self, running: &mut Running<'_>, supervisor: &OwnedFd) -> io::Result<Watched> {
         let wall_deadline = running.launched_at + running.limits.wall_time;
+        let mut alarmed_until = running.launched_at;
         loop {
             let now = Instant::now();
             let used = self.meters.cpu_time()?;
             if used >= running.limits.cpu_time {
                 return Ok(Watched::Finished(Some(Stop::CpuTime)));
             }
-            if self.meters.must_end() {
+            if self.meters.memory()? != Verge::Within {
                 return Ok(Watched::Finished(Some(Stop::Memory)));
             }
             if now >= wall_deadline {
                 return Ok(Watched::Finished(Some(Stop::WallTime)));
             }
             let cpu_left = (running.limits.cpu_time - used).max(CPU_LOOK_MIN);
-            let patience = cpu_left.min(wall_deadline - now).min(self.meters.look_interval());
-            let ready = wait(running, supervisor, patience)?;
+            let mut patience = cpu_left.min(wall_deadline - now).min(self.meters.look_interval());
+            if alarmed_until > now {
+                patience = patience.min(KILL_LOOK);
+            }
+            let ready = wait(running, supervisor, self.meters.alarm(), patience)?;
             if ready.supervisor {
                 return Ok(Watched::Abandoned);
+            }
+            if ready.alarm {
+                self.meters.silence()?;
+                alarmed_until = now + KILL_TIME_MAX;
             }
             running.stdout.drain(&mut self.chunk)?;
             running.stderr.drain(&mut self.chunk)?;
@@ -342,7 +353,13 @@ impl Launcher {
         let peak_memory = self.meters.peak_memory(Bytes(resident_bytes_max))?;
         let usage = Usage { cpu_time, wall_time, peak_memory };
         let truncated = running.stdout.truncated || running.stderr.truncated;
-        let termination = if self.meters.memory_exhausted()? {
+        let memory = self.meters.memory()?;
+        if memory == Verge::Starved {
+            return Err(io::Error::other(
+                "a process was killed below its limit: the machine, or a control group above, is out of memory",
+            ));
+        }
+        let termination = if memory == Verge::Exhausted {
             Termination::MemoryLimit
         } else if truncated || stop == Some(Stop::Output) {
             Termination::OutputLimit
@@ -363,22 +380,32 @@ impl Launcher {
 struct Ready {
     process: bool,
     supervisor: bool,
+    alarm: bool,
 }
 
 /// Waits for an event or for `timeout`.
-fn wait(running: &Running<'_>, supervisor: &OwnedFd, timeout: Duration) -> io::Result<Ready> {
-    let mut polled = Vec::with_capacity(4);
+fn wait(
+    running: &Running<'_>,
+    supervisor: &OwnedFd,
+    alarm: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> io::Result<Ready> {
+    let mut polled = Vec::with_capacity(5);
     polled.push(PollFd::new(running.process.as_fd(), PollFlags::POLLIN));
     polled.push(PollFd::new(supervisor.as_fd(), PollFlags::POLLIN));
     for stream in [&running.stdout, &running.stderr] {
         polled.extend(stream.pipe.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
     }
+    let streams_end = polled.len();
+    polled.extend(alarm.map(|alarm| PollFd::new(alarm, PollFlags::POLLIN)));
     match ppoll(&mut polled, Some(TimeSpec::from_duration(timeout)), None) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let any = |index: usize| polled[index].revents().is_some_and(|events| !events.is_empty());
-    Ok(Ready { process: any(0), supervisor: any(1) })
+    let any = |index: usize| {
+        polled.get(index).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+    };
+    Ok(Ready { process: any(0), supervisor: any(1), alarm: any(streams_end) })
 }
 
 /// Resource limits are not set for a template; a run sets its own.

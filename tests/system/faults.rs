@@ -7,12 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use harness::service::executable_beside_us;
 use libtest_mimic::Trial;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sandbox::{Error, Image, PoolConfig, SlotPool};
 
-use crate::ground::{Ground, expect_stdout, shell};
+use crate::ground::{Ground, expect_stdout, python, shell};
 use crate::{Needs, named};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -23,6 +24,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_supervisor_killed_at_any_point_leaves_nothing_to_its_successor,
             no_process_left_is_our_fault_and_passes,
             a_full_disk_is_our_fault,
+            a_mount_that_fails_is_our_fault,
+            memory_that_the_machine_lacks_is_our_fault_and_passes,
             too_many_slots_are_refused,
         ]
     )
@@ -210,6 +213,95 @@ async fn a_full_disk_is_our_fault() -> Result<()> {
         }
         other => bail!("expected a full disk, found {other:?}"),
     }
+}
+
+/// Starts a command with one system call made to fail (`seccomp(2)`): number, errno, command.
+const DENY: &str = include_str!("../data/deny.py");
+
+async fn a_mount_that_fails_is_our_fault() -> Result<()> {
+    let sandbox = executable_beside_us("sandbox")?;
+    let run = |call: libc::c_long, errno: i32| -> Result<(Option<i32>, String)> {
+        let output = Command::new("/usr/bin/python3")
+            .args(["-I", "-S", "-c", DENY, &call.to_string(), &errno.to_string()])
+            .arg(&sandbox)
+            .args(["run", "--", "/bin/true"])
+            .output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    for (call, errno, step, reason) in [
+        (libc::SYS_mount, libc::ENOSPC, "mount", "No space left on device"),
+        (libc::SYS_pivot_root, libc::EINVAL, "root", "Invalid argument"),
+        (libc::SYS_unshare, libc::ENOMEM, "namespace", "Cannot allocate memory"),
+    ] {
+        let (code, message) = run(call, errno)?;
+        ensure!(code == Some(3), "exit {code:?}: {message}");
+        for word in ["failed to build slot", step, reason] {
+            ensure!(message.contains(word), "{word} is not in {message}");
+        }
+    }
+    let (code, message) = run(libc::SYS_reboot, libc::EPERM)?;
+    ensure!(code == Some(0), "exit {code:?} where nothing was made to fail: {message}");
+    Ok(())
+}
+
+/// A control group above the slots' that may be given less memory than they are.
+struct Shortage(PathBuf);
+
+impl Shortage {
+    const NAME: &str = "assay-shortage";
+
+    fn new() -> Result<Self> {
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let root = if v1.is_dir() { v1 } else { Path::new("/sys/fs/cgroup") };
+        Ok(Self(root.join(Self::NAME)))
+    }
+
+    /// Bytes, or -1 for as much as there is.
+    fn limit(&self, value: &str) -> Result<()> {
+        let v2 = self.0.join("memory.max");
+        if v2.exists() {
+            return Ok(fs::write(v2, if value == "-1" { "max" } else { value })?);
+        }
+        // The limit with swap may never be below the limit without.
+        let mut files = vec![self.0.join("memory.limit_in_bytes")];
+        let with_swap = self.0.join("memory.memsw.limit_in_bytes");
+        if with_swap.exists() {
+            files.insert(usize::from(value != "-1"), with_swap);
+        }
+        files.iter().try_for_each(|file| Ok(fs::write(file, value)?))
+    }
+
+    fn remove(self) -> Result<()> {
+        for controller in ["memory", "pids", "cpuacct", ""] {
+            let group = Path::new("/sys/fs/cgroup").join(controller).join(Self::NAME);
+            if group.is_dir() {
+                fs::remove_dir(&group).with_context(|| format!("remove {}", group.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The kernel ends a program far below its own limit: that says nothing about the program.
+async fn memory_that_the_machine_lacks_is_our_fault_and_passes() -> Result<()> {
+    let shortage = Shortage::new()?;
+    let mut config = PoolConfig::new(Image::host()?);
+    config.slots = std::num::NonZeroUsize::MIN;
+    config.cgroup_parent = Some(Path::new("/").join(Shortage::NAME));
+    let pool = SlotPool::new(config).await?;
+    let ground = Ground { pool };
+    let grow = || python("x = bytearray(200 << 20); print(len(x))");
+    expect_stdout(&ground.run(grow()?).await?, "209715200\n")?;
+    shortage.limit("100663296")?;
+    let found = ground.run(grow()?).await;
+    shortage.limit("-1")?;
+    match found {
+        Err(error) if error.to_string().contains("out of memory") => {}
+        other => bail!("expected a fault of ours, found {other:?}"),
+    }
+    expect_stdout(&ground.run(grow()?).await?, "209715200\n")?;
+    ground.close().await?;
+    shortage.remove()
 }
 
 async fn too_many_slots_are_refused() -> Result<()> {

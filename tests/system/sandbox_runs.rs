@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             the_cpu_limit_counts_children,
             the_wall_limit_ends_a_sleeping_program,
             the_memory_limit_ends_a_growing_program,
+            a_child_killed_for_memory_ends_the_run_at_once,
             memory_below_the_limit_is_granted,
             the_output_limit_holds_on_both_streams,
             the_pids_limit_holds,
@@ -99,6 +100,21 @@ async fn the_memory_limit_ends_a_growing_program() -> Result<()> {
         let peak = outcome.usage.peak_memory;
         ensure!(peak > Bytes::mib(48) && peak <= Bytes::mib(64 + 16), "peak {peak}");
     }
+    ground.close().await
+}
+
+/// The program itself lives on and would wait until the wall limit, which is far off.
+async fn a_child_killed_for_memory_ends_the_run_at_once() -> Result<()> {
+    let ground = Ground::new(1).await?;
+    let limits = Limits {
+        memory: Bytes(64 << 20),
+        wall_time: Duration::from_secs(600),
+        ..Limits::default()
+    };
+    let code = "import os, signal\nif os.fork() == 0:\n    x = []\n    \
+                while True: x.append(bytearray(1 << 20))\nwhile True: signal.pause()";
+    let outcome = ground.run(python(code)?.limits(limits)?).await?;
+    expect_end(&outcome, Termination::MemoryLimit)?;
     ground.close().await
 }
 

@@ -1,17 +1,12 @@
 //! Control groups: memory, pids and cpu of one slot, on version 2 and on version 1.
 //!
 //! Groups are made once per slot and reused: creating and removing them costs several times as much
-//! as the rest of a launch. What a run leaves in its group (kernel memory that is freed late) is
-//! kept out of the next run's figures: each slot has [`MEMORY_GROUPS`] memory groups in rotation,
-//! and what is still charged at the start is added to the limit and taken from the peak.
-//!
-//! The supervisor makes and removes groups ([`Parent`], [`SlotGroups`]). The resident holds open
-//! files of them ([`Meters`]) and needs no path. Sources: `cgroups(7)`; kernel
+//! as the rest of a launch. The supervisor makes and removes them ([`Parent`], [`SlotGroups`]); the
+//! resident holds open files of them ([`Gauges`]). Sources: `cgroups(7)`; kernel
 //! `admin-guide/cgroup-v2.rst`, `admin-guide/cgroup-v1/{memory,pids,cpuacct}.rst`.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,10 +15,9 @@ use cgroups_rs::Controllers;
 use cgroups_rs::hierarchies::{V1, is_cgroup2_unified_mode};
 use serde::{Deserialize, Serialize};
 
-use super::counters::{field, put, value};
 use super::delegation::{self, Delegation};
+use super::gauges::{Gauges, SharedV1};
 use crate::error::Error;
-use crate::limits::{Bytes, Limits};
 
 /// Memory groups of one slot, used in turn.
 pub(crate) const MEMORY_GROUPS: usize = 2;
@@ -68,6 +62,13 @@ pub(super) fn failed(operation: impl Into<String>, path: &Path) -> impl FnOnce(i
 
 fn write(path: &Path, value: &str) -> Result<(), Error> {
     fs::write(path, value).map_err(failed(format!("write {value} to"), path))
+}
+
+fn write_if_present(path: &Path, value: &str) -> Result<(), Error> {
+    match write(path, value) {
+        Err(Error::Cgroup { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 impl Parent {
@@ -235,14 +236,14 @@ impl SlotGroups {
         &self,
         owner: u32,
         unshare: impl FnOnce() -> io::Result<()>,
-    ) -> Result<Meters, Error> {
+    ) -> Result<Gauges, Error> {
         match self.version {
             Version::V1 => self.settle_v1(unshare),
             Version::V2 => self.settle_v2(owner, unshare),
         }
     }
 
-    fn settle_v1(&self, unshare: impl FnOnce() -> io::Result<()>) -> Result<Meters, Error> {
+    fn settle_v1(&self, unshare: impl FnOnce() -> io::Result<()>) -> Result<Gauges, Error> {
         let shared = SharedV1 {
             pids_join: open_to_write(&self.pids.join("tasks"))?,
             pids_max: open_to_write(&self.pids.join("pids.max"))?,
@@ -269,32 +270,25 @@ impl SlotGroups {
         &self,
         owner: u32,
         unshare: impl FnOnce() -> io::Result<()>,
-    ) -> Result<Meters, Error> {
+    ) -> Result<Gauges, Error> {
         write(&self.memory.join("cgroup.procs"), "0")?;
         unshare().map_err(failed("make a namespace of", &self.memory))?;
         write(&self.memory.join(RESIDENT).join("cgroup.procs"), "0")?;
         delegation::hand_down(&self.memory).map_err(failed("hand down", &self.memory))?;
         for group in ROTATION.map(|name| self.memory.join(name)) {
             own(&group.join("cgroup.procs"), owner)?;
-            let swap = group.join("memory.swap.max");
             // Absent where the kernel has no swap accounting: then there is nothing to limit.
-            match fs::write(&swap, "0") {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("write 0 to", &swap)(error));
-                }
-                _ => {}
-            }
+            write_if_present(&group.join("memory.swap.max"), "0")?;
+            // Who is killed for memory is not the only one: a run ends at once, and all of it.
+            write_if_present(&group.join("memory.oom.group"), "1")?;
         }
         own(&self.memory.join("cgroup.procs"), owner)?;
         self.open(None)
     }
 
-    fn open(&self, shared: Option<SharedV1>) -> Result<Meters, Error> {
-        let memory = ROTATION
-            .iter()
-            .map(|name| MemoryGroup::open(&self.memory.join(name), self.version))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Meters { memory, shared, current: 0, pids_max: 0 })
+    fn open(&self, shared: Option<SharedV1>) -> Result<Gauges, Error> {
+        let groups = ROTATION.map(|name| self.memory.join(name));
+        Gauges::open(&groups, self.version, shared)
     }
 }
 
@@ -322,265 +316,12 @@ fn kill_members(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn open_to_write(path: &Path) -> Result<File, Error> {
+pub(super) fn open_to_write(path: &Path) -> Result<File, Error> {
     File::options().read(true).write(true).open(path).map_err(failed("open", path))
 }
 
-fn open_to_read(path: &Path) -> Result<File, Error> {
+pub(super) fn open_to_read(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(failed("open", path))
-}
-
-/// One memory group, as open files.
-#[derive(Debug)]
-struct MemoryGroup {
-    /// Version 1: its `tasks`, where a child writes `0`. Version 2: its folder, to clone into.
-    join: File,
-    max: File,
-    /// Version 1: memory and swap together.
-    max_with_swap: Option<File>,
-    usage: File,
-    peak: Peak,
-    events: File,
-    /// Version 2: here, and not in a hierarchy of their own.
-    pids_max: Option<File>,
-    pids_current: Option<File>,
-    cpu: Option<File>,
-    limit: u64,
-    pids: u32,
-}
-
-/// The most that was ever charged to a group.
-#[derive(Debug)]
-enum Peak {
-    /// Since it was last written.
-    Reset(File),
-    /// Since the group was made: `memory.peak` before Linux 6.12. To make a new group for each run
-    /// would help, but the old one lives on in the kernel until the last page of the image that was
-    /// charged to it is dropped.
-    Lasting(File),
-    /// Before Linux 5.19.
-    Untold,
-}
-
-#[derive(Debug)]
-struct SharedV1 {
-    pids_join: File,
-    pids_max: File,
-    pids_current: File,
-    cpu_join: File,
-    cpu_usage: File,
-}
-
-/// How a child comes into its groups.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Door<'a> {
-    /// Version 1: it writes `0` to each of these; the memory group comes last, so that nothing of the
-    /// launch is charged to it but the program's own.
-    Write([RawFd; 3]),
-    /// Version 2: it is cloned into this folder. Joining by a write would wait for an RCU grace period
-    /// whenever nobody has done so for a while, which takes longer than all else in a launch. The
-    /// group's `cgroup.kill` must never be written: the kernel would kill whoever is cloned into it
-    /// later.
-    Clone(BorrowedFd<'a>),
-}
-
-impl<'a> Door<'a> {
-    /// Where to write `0`.
-    pub(crate) fn files(self) -> Option<[RawFd; 3]> {
-        match self {
-            Self::Write(files) => Some(files),
-            Self::Clone(_) => None,
-        }
-    }
-
-    /// What to clone into.
-    pub(crate) fn folder(self) -> Option<BorrowedFd<'a>> {
-        match self {
-            Self::Write(_) => None,
-            Self::Clone(folder) => Some(folder),
-        }
-    }
-}
-
-/// What limits and measures the runs of a slot. Held by the resident.
-#[derive(Debug)]
-pub(crate) struct Meters {
-    memory: Vec<MemoryGroup>,
-    shared: Option<SharedV1>,
-    current: usize,
-    pids_max: u32,
-}
-
-/// Counters at the start of a run.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Start {
-    usage: u64,
-    /// Only of [`Peak::Lasting`].
-    peak: u64,
-    kills: u64,
-    cpu: Duration,
-}
-
-/// Bytes that may still be charged to a group when a run starts in it; above, the other group is
-/// looked at.
-const LEFTOVER_BYTES_MAX: u64 = 8 << 20;
-
-impl MemoryGroup {
-    fn open(path: &Path, version: Version) -> Result<Self, Error> {
-        let optional = |name: &str| open_to_write(&path.join(name)).ok();
-        let of = |v2: &str, v1: &str| path.join(if version == Version::V2 { v2 } else { v1 });
-        let is_v2 = version == Version::V2;
-        Ok(Self {
-            join: if is_v2 { open_to_read(path)? } else { open_to_write(&path.join("tasks"))? },
-            max: open_to_write(&of("memory.max", "memory.limit_in_bytes"))?,
-            max_with_swap: if is_v2 { None } else { optional("memory.memsw.limit_in_bytes") },
-            usage: open_to_read(&of("memory.current", "memory.usage_in_bytes"))?,
-            peak: Peak::open(&of("memory.peak", "memory.max_usage_in_bytes")),
-            events: open_to_read(&of("memory.events", "memory.oom_control"))?,
-            pids_max: if is_v2 { Some(open_to_write(&path.join("pids.max"))?) } else { None },
-            pids_current: if is_v2 {
-                Some(open_to_read(&path.join("pids.current"))?)
-            } else {
-                None
-            },
-            cpu: if is_v2 { Some(open_to_read(&path.join("cpu.stat"))?) } else { None },
-            limit: u64::MAX,
-            pids: 0,
-        })
-    }
-
-    fn set_limit(&mut self, bytes: u64) -> io::Result<()> {
-        if self.limit == bytes {
-            return Ok(());
-        }
-        let value = bytes.to_string();
-        // The limit with swap may never be below the limit without: it rises first and falls last.
-        let rises = bytes > self.limit;
-        if rises && let Some(with_swap) = &self.max_with_swap {
-            put(with_swap, &value)?;
-        }
-        put(&self.max, &value)?;
-        if !rises && let Some(with_swap) = &self.max_with_swap {
-            put(with_swap, &value)?;
-        }
-        self.limit = bytes;
-        Ok(())
-    }
-
-    /// Processes that the kernel killed because this group was full.
-    fn kills(&self) -> io::Result<u64> {
-        field(&self.events, "oom_kill ")
-    }
-}
-
-impl Peak {
-    fn open(path: &Path) -> Self {
-        let written = open_to_write(path).ok().filter(|file| put(file, "0").is_ok());
-        match (written, open_to_read(path)) {
-            (Some(file), _) => Self::Reset(file),
-            (None, Ok(file)) => Self::Lasting(file),
-            (None, Err(_)) => Self::Untold,
-        }
-    }
-
-    /// Begins anew where that can be. Returns the peak that later ones can be told from.
-    fn start(&self) -> io::Result<u64> {
-        match self {
-            Self::Reset(file) => put(file, "0").map(|()| 0),
-            Self::Lasting(file) => value(file),
-            Self::Untold => Ok(u64::MAX),
-        }
-    }
-
-    /// The peak since `start` returned `before`, if the kernel can tell.
-    fn since(&self, before: u64) -> io::Result<Option<u64>> {
-        match self {
-            Self::Reset(file) => value(file).map(Some),
-            Self::Lasting(file) => Ok(Some(value(file)?).filter(|peak| *peak > before)),
-            Self::Untold => Ok(None),
-        }
-    }
-}
-
-impl Meters {
-    /// How a child comes into the groups of this run.
-    pub(crate) fn door(&self) -> Door<'_> {
-        let memory = &self.memory[self.current].join;
-        match &self.shared {
-            Some(shared) => {
-                Door::Write([&shared.pids_join, &shared.cpu_join, memory].map(AsRawFd::as_raw_fd))
-            }
-            None => Door::Clone(memory.as_fd()),
-        }
-    }
-
-    /// Chooses a memory group, sets the limits and notes the counters.
-    pub(crate) fn start(&mut self, limits: &Limits) -> io::Result<Start> {
-        let mut usage = u64::MAX;
-        for _ in 0..MEMORY_GROUPS {
-            self.current = (self.current + 1) % MEMORY_GROUPS;
-            usage = value(&self.memory[self.current].usage)?;
-            if usage <= LEFTOVER_BYTES_MAX {
-                break;
-            }
-        }
-        let group = &mut self.memory[self.current];
-        // Rounded up, so that the file is rarely written.
-        group.set_limit(limits.memory.0 + usage.next_multiple_of(4 << 20))?;
-        let peak = group.peak.start()?;
-        if let Some(pids_max) = &group.pids_max
-            && group.pids != limits.pids
-        {
-            put(pids_max, &limits.pids.to_string())?;
-            group.pids = limits.pids;
-        }
-        if let Some(shared) = &self.shared
-            && self.pids_max != limits.pids
-        {
-            put(&shared.pids_max, &limits.pids.to_string())?;
-            self.pids_max = limits.pids;
-        }
-        let kills = self.memory[self.current].kills()?;
-        Ok(Start { usage, peak, kills, cpu: self.cpu_total()? })
-    }
-
-    fn cpu_total(&self) -> io::Result<Duration> {
-        match (&self.shared, &self.memory[self.current].cpu) {
-            (Some(shared), _) => Ok(Duration::from_nanos(value(&shared.cpu_usage)?)),
-            (None, Some(stat)) => Ok(Duration::from_micros(field(stat, "usage_usec ")?)),
-            (None, None) => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    /// Processes and threads of the run that are alive or not yet reaped.
-    pub(crate) fn members(&self) -> io::Result<u64> {
-        match (&self.shared, &self.memory[self.current].pids_current) {
-            (Some(shared), _) => value(&shared.pids_current),
-            (None, Some(current)) => value(current),
-            (None, None) => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    /// Processor time since `start`.
-    pub(crate) fn cpu_time(&self, start: &Start) -> io::Result<Duration> {
-        Ok(self.cpu_total()?.saturating_sub(start.cpu))
-    }
-
-    /// Whether the kernel killed a process of the run for memory since `start`.
-    pub(crate) fn memory_exhausted(&self, start: &Start) -> io::Result<bool> {
-        Ok(self.memory[self.current].kills()? > start.kills)
-    }
-
-    /// Largest memory of all processes together since `start`, as far as the kernel tells; else what
-    /// they left charged, files in the writable layer for instance.
-    pub(crate) fn peak_memory(&self, start: &Start) -> io::Result<Bytes> {
-        let group = &self.memory[self.current];
-        let peak = match group.peak.since(start.peak)? {
-            Some(peak) => peak,
-            None => value(&group.usage)?,
-        };
-        Ok(Bytes(peak.saturating_sub(start.usage)))
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod counters;
 pub(crate) mod credentials;
 pub(crate) mod delegation;
 pub(crate) mod descriptors;
+pub(crate) mod gauges;
 pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod process;
