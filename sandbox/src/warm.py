@@ -7,16 +7,94 @@
 # gives up what a cold start gives up and returns, and the interpreter goes on in its own code: it
 # finds the program, makes `__main__`, runs it and ends as if it had just been started.
 #
-# Nothing of this is left in a copy but the modules that were loaded.
+# What is left of this in a copy are the modules that were loaded, and an exit handler.
+
+# An interpreter's end takes everything apart, and to write to a page that is shared with the template is
+# to copy it: that would be half of what a short program costs. Two things make it short.
+
+
+def keep(gc, libc, modules):
+    """Adds references that nobody will give back, so that what all copies share is never taken apart."""
+    kinds = [object]
+    for kind in kinds:
+        kinds += type.__subclasses__(kind)
+    for thing in modules + kinds:
+        parts = gc.get_referents(thing.__dict__) if isinstance(thing, type) else [thing.__dict__]
+        for part in (thing, *parts):
+            libc.Py_IncRef(part)
+    libc.Py_IncRef(kinds)
+
+
+def shortcut(sys, libc):
+    """Returns the last exit handler. It forgets the template's modules. And where the program has run to
+    its last line, which means that the status is 0, it has the process end as soon as the program's own
+    modules have been taken apart, with all that this prints; else the interpreter ends as it always does.
+    """
+    modules, interpreter = sys.modules, sys.__dict__
+    builtins = modules["builtins"].__dict__
+    lasting = ("__main__", "builtins", "sys", "_frozen_importlib")
+    shared = [name for name in modules if name not in lasting]
+    sizes = len(interpreter), len(builtins)
+    streams = "stdout", "stderr"
+
+    def flush():
+        for name in streams:
+            file = interpreter[name]
+            if file is not None and not file.closed:
+                file.flush()
+
+    class End:
+        def __del__(self):
+            try:
+                flush()
+            except BaseException:
+                return
+            libc.exit(0)
+
+    def end():
+        for name in shared:
+            modules.pop(name, None)
+        # After the last line, and not after sys.exit, the interpreter removes these names
+        # (Python/pythonrun.c, _PyRun_SimpleFileObject); after an exception it sets last_type.
+        # Nothing here may hold on to the program's module.
+        main = getattr(modules.get("__main__"), "__dict__", ("__file__",))
+        if "__file__" in main or "__cached__" in main or "last_type" in interpreter:
+            return
+        # Objects that the program has hung there are taken apart later.
+        if (len(interpreter), len(builtins)) != sizes:
+            return
+        if any(interpreter[name] is not interpreter[f"__{name}__"] for name in streams):
+            return
+        try:
+            flush()
+        except BaseException:
+            return
+        # Modules are taken apart in the order of this table, backwards: this one is the last.
+        last.__dict__["end"] = End()
+        modules["_frozen_importlib"] = last
+
+    last = type(sys)("last")
+    for thing in (last, End, end, flush):
+        libc.Py_IncRef(thing)
+    return end
+
 
 def serve(preload):
+    import atexit
     import gc
     import os
     import sys
 
+    # Registered first, so called last: after what the program registers.
+    at_the_end = []
+    atexit.register(lambda: [step() for step in at_the_end])
+    # As root of the slot it could write where programs cannot.
+    keeps_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     for name in preload:
         __import__(name)
+    sys.dont_write_bytecode = keeps_bytecode
     loaded = set(sys.modules)
+    import _ctypes
     import _socket
     import ctypes
     import resource
@@ -27,7 +105,7 @@ def serve(preload):
     for function in (before, in_parent, in_child):
         function.restype = None
     untrack, track = libc.PyObject_GC_UnTrack, libc.PyObject_GC_Track
-    for function in (untrack, track):
+    for function in (untrack, track, libc.Py_IncRef):
         function.restype, function.argtypes = None, [ctypes.py_object]
     call = libc.syscall
     call.restype = ctypes.c_long
@@ -64,6 +142,9 @@ def serve(preload):
     sys.path[:] = [entry for entry in sys.path if not entry.startswith("/w/")]
     sys.path_importer_cache.clear()
     os.chdir("/")
+    at_the_end.append(shortcut(sys, libc))
+    others = [module for name, module in sys.modules.items() if name != "__main__"]
+    keep(gc, libc, [ctypes, _ctypes, resource, _socket, *others])
     gc.collect()
     gc.freeze()
     # What a program makes hangs on its module, which the collector must see when it ends: frozen, its

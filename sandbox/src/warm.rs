@@ -11,7 +11,7 @@
 //!
 //! What differs from a cold start, and is accepted: the modules of `preload` are in `sys.modules`,
 //! and runs of one template share its address layout; templates are made anew after
-//! [`RUNS_PER_TEMPLATE`] runs. A template that fails in any way is ended, and the run starts cold.
+//! [`RUNS_PER_TEMPLATE`] runs, and when they have grown. A template that fails in any way is ended, and the run starts cold.
 //!
 //! Refused: an embedding program or a preloaded library, which would have to be built for each
 //! interpreter; and running the program from Python code of ours, whose frames would show in
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::{self, Setup, SetupStep};
 use crate::control::RunRequest;
-use crate::kernel::cgroup::Door;
+use crate::kernel::gauges::Door;
 use crate::kernel::process::{self, Vfork};
 use crate::kernel::seccomp::Filter;
 use crate::kernel::{credentials, descriptors};
@@ -41,6 +41,10 @@ const SERVE: &str = include_str!("warm.py");
 const NOT_FOUND: &str = "raise ImportError(name='usercustomize')";
 /// Runs of one template before it is made anew.
 const RUNS_PER_TEMPLATE: u32 = 2000;
+/// Runs after which a template's size is looked at.
+const RUNS_PER_LOOK: u32 = 100;
+/// How much a template may grow; what it needs for itself between two runs is a few hundred KiB.
+const GROWTH_BYTES_MAX: u64 = 16 << 20;
 /// How long a template may take to load, or to let a run go.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Failures in a row after which an interpreter is started cold only.
@@ -63,6 +67,8 @@ struct Template {
     pid: Pid,
     socket: OwnedFd,
     runs: u32,
+    /// Its resident set when it was loaded.
+    resident_bytes: u64,
     /// Kept open: an interpreter that writes to a closed pipe while it loads would die.
     _streams: [OwnedFd; 2],
 }
@@ -142,9 +148,11 @@ impl Interpreter {
             return Err(io::Error::from_raw_os_error(setup.errno));
         }
         drop((stdin, stdout_end, stderr_end, theirs));
-        let template = Template { pid, socket: ours, runs: 0, _streams: [stdout, stderr] };
+        let mut template =
+            Template { pid, socket: ours, runs: 0, resident_bytes: 0, _streams: [stdout, stderr] };
         match template.answer() {
             Ok(answer) if answer == b"ready" => {
+                template.resident_bytes = process::resident_bytes(pid)?;
                 (self.template, self.failures) = (Some(template), 0);
                 Ok(())
             }
@@ -182,7 +190,7 @@ impl Interpreter {
         resources: &[(i32, u64)],
     ) -> io::Result<Option<(OwnedFd, Pid)>> {
         let Some(mut template) = self.template.take() else { return Ok(None) };
-        if template.runs >= RUNS_PER_TEMPLATE {
+        if template.is_worn()? {
             end(&template)?;
             return Ok(None);
         }
@@ -208,6 +216,13 @@ fn end(template: &Template) -> io::Result<()> {
 }
 
 impl Template {
+    /// Whether it has served for long enough, or has grown.
+    fn is_worn(&self) -> io::Result<bool> {
+        Ok(self.runs >= RUNS_PER_TEMPLATE
+            || (self.runs.is_multiple_of(RUNS_PER_LOOK)
+                && process::resident_bytes(self.pid)? > self.resident_bytes + GROWTH_BYTES_MAX))
+    }
+
     fn fork(
         &self,
         streams: [RawFd; 3],

@@ -218,3 +218,120 @@ x: int = 1
 print(__annotations__)
 #---
 print('read', len(open(__file__).read()) > 10)
+#---
+class Late:
+    def __init__(self, name):
+        self.name = name
+
+    def __del__(self):
+        print("gone", self.name)
+
+
+import sys, json, os
+first, ring = Late("global"), Late("ring")
+ring.itself = ring
+sys.hung = Late("sys")
+#---
+class Late:
+    def __del__(self):
+        print("gone", json is not None and json.dumps([1]), os.sep)
+
+
+import json, os
+late = Late()
+#---
+import atexit
+atexit.register(lambda: print("exit handler", "__file__" in globals()))
+print("__file__" in globals())
+#---
+import ctypes
+ctypes.CDLL(None).printf(b"by the C library\n")
+#---
+import os
+print("kept in the buffer")
+os.close(1)
+#---
+import sys
+sys.stdout.close()
+#---
+import io, sys
+sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), write_through=False)
+print("by another stream")
+#---
+class Stream:
+    def write(self, text):
+        pass
+
+    def flush(self):
+        import os
+        os.write(1, b"flushed\n")
+
+
+import sys
+sys.stdout = Stream()
+#---
+import sys
+sys.last_type = ValueError
+#---
+import sys
+print("status 7")
+sys.exit(7)
+#---
+raise SystemExit
+#---
+raise SystemExit("a message")
+#---
+def hook(*about):
+    print("hook", about[0].__name__)
+
+
+import sys
+sys.excepthook = hook
+raise ValueError("unseen")
+#---
+raise KeyboardInterrupt
+#---
+import builtins
+
+
+class Late:
+    def __del__(self, write=__import__("os").write):
+        write(1, b"gone\n")
+
+
+builtins.hung = Late()
+#---
+import threading, time
+
+
+def forever():
+    while True:
+        time.sleep(0.001)
+
+
+threading.Thread(target=forever, daemon=True).start()
+threading.Thread(target=lambda: (time.sleep(0.05), print("waited for"))).start()
+#---
+import os
+if os.fork() == 0:
+    print("child ends at its last line")
+else:
+    print(os.wait()[1])
+#---
+import weakref
+
+
+class Thing:
+    pass
+
+
+thing = Thing()
+weakref.finalize(thing, print, "finalized")
+#---
+import gc, sys
+print(len([thing for thing in gc.get_objects() if type(thing).__name__ == "End"]))
+print([name for name in sys.modules if "custom" in name])
+#---
+import tempfile, os
+folder = tempfile.TemporaryDirectory()
+print(os.path.isdir(folder.name))

@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_run_cannot_reach_its_template,
             what_a_warm_run_leaves_is_gone,
             a_template_that_cannot_load_is_done_without,
+            a_template_that_grows_is_made_anew,
         ]
     )
 }
@@ -33,6 +34,11 @@ pub(crate) fn trials() -> Vec<Trial> {
 const ARGV: [&str; 2] = ["/usr/bin/python3", "/box/main.py"];
 const ENV: [&str; 5] =
     ["PATH=/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8", "PYTHONHASHSEED=0", "MARK=1"];
+
+/// Grows the template by 1 MiB with each run.
+const LEAK: &str = "import os\nkept = []\n\
+                    os.register_at_fork(before=lambda: kept.append(b'x' * (1 << 20)))\n";
+const LEAK_ENV: [&str; 3] = ["PATH=/usr/bin:/bin", "HOME=/w", "PYTHONPATH=/box"];
 
 const START_UP: &str = include_str!("../data/start_up.py");
 
@@ -178,5 +184,32 @@ async fn a_template_that_cannot_load_is_done_without() -> Result<()> {
         ensure!(&outcome.stdout.bytes[..] == b"ran\n", "{}", brief(&outcome));
     }
     pool.close().await;
+    Ok(())
+}
+
+/// How often the template has served shows in how much it has kept.
+async fn a_template_that_grows_is_made_anew() -> Result<()> {
+    let mut config = PoolConfig::new(Image::host()?);
+    config.slots = std::num::NonZeroUsize::MIN;
+    let preload = strings(&["leak"]);
+    config.warm = vec![Warmup { argv: strings(&ARGV), env: strings(&LEAK_ENV), preload }];
+    let pool = SlotPool::new(config).await?;
+    let mut lease = pool.lease().await?;
+    let program = "import sys; m = sys.modules.get('leak'); print(len(m.kept) if m else 0)";
+    for (name, content) in [("main.py", program), ("leak.py", LEAK)] {
+        let (path, content) = (RelativePath::new(name)?, content.as_bytes().to_vec().into());
+        lease.install(&[InputFile { path, content, mode: FileMode::Plain }]).await?;
+    }
+    let spec = RunSpec::new(ARGV)?.env(LEAK_ENV)?;
+    let mut seen = Vec::new();
+    for _ in 0..130 {
+        let outcome = lease.run(&spec).await?;
+        seen.push(String::from_utf8_lossy(&outcome.stdout.bytes).trim().parse::<u32>()?);
+    }
+    drop(lease);
+    pool.close().await;
+    let most = seen.iter().max().copied().unwrap_or_default();
+    ensure!((90..=101).contains(&most), "the template was kept after {most} runs: {seen:?}");
+    ensure!(seen.last() < Some(&40), "there is no new one: {seen:?}");
     Ok(())
 }

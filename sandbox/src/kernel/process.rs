@@ -282,6 +282,18 @@ pub(crate) fn forget_signal_handlers() -> io::Result<()> {
     Ok(())
 }
 
+/// Physical memory of a process, files that it maps included (`proc_pid_statm(5)`).
+pub(crate) fn resident_bytes(pid: Pid) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = text.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok());
+    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?
+        .and_then(|bytes| u64::try_from(bytes).ok());
+    pages
+        .zip(page_bytes)
+        .map(|(pages, bytes)| pages * bytes)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// Takes hold of a process by its number (`pidfd_open(2)`).
 pub(crate) fn open_descriptor(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: integers only.
