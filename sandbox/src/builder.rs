@@ -96,7 +96,7 @@ pub(crate) fn main() {
         Err(fault) => {
             let reply = Reply::Failed { step: fault.step, reason: fault.source.to_string() };
             // The supervisor is gone if this fails, and then nobody is left to tell.
-            drop(control::send(&socket, &reply, &[], None));
+            drop(control::send(&socket, &reply, &[], &[]));
         }
     }
 }

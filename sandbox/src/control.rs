@@ -68,6 +68,8 @@ pub(crate) struct RunRequest {
     pub(crate) limits: Limits,
     /// Whether a descriptor for standard input is attached.
     pub(crate) has_stdin: bool,
+    /// Whether one for standard output is, after it.
+    pub(crate) has_stdout: bool,
 }
 
 /// What the resident answers.
@@ -196,11 +198,11 @@ pub(crate) fn send<T: Serialize>(
     socket: &impl AsRawFd,
     header: &T,
     parts: &[&[u8]],
-    extra: Option<&OwnedFd>,
+    extra: &[RawFd],
 ) -> io::Result<()> {
     let (datagram, attached) = encode(header, parts, descriptors::sealed_memory_file)?;
     let fds: Vec<RawFd> =
-        attached.iter().map(AsRawFd::as_raw_fd).chain(extra.map(AsRawFd::as_raw_fd)).collect();
+        attached.iter().map(AsRawFd::as_raw_fd).chain(extra.iter().copied()).collect();
     descriptors::send(socket.as_raw_fd(), &datagram, &fds)
 }
 
@@ -230,8 +232,8 @@ pub(crate) fn send_by_file<T: Serialize>(
 pub(crate) struct Message<T> {
     pub(crate) header: T,
     pub(crate) payload: Payload,
-    /// The descriptor that the sender attached for itself.
-    pub(crate) extra: Option<OwnedFd>,
+    /// The descriptors that the sender attached for themselves.
+    pub(crate) extra: Vec<OwnedFd>,
 }
 
 /// Receives one message; `Ok(None)` when the peer is gone.
@@ -268,7 +270,7 @@ fn decode<T: DeserializeOwned>(datagram: Vec<u8>, fds: Vec<OwnedFd>) -> io::Resu
     let header = payload.take(header_length)?;
     let header =
         postcard::from_bytes(&header).map_err(|_| invalid("a header that cannot be decoded"))?;
-    Ok(Message { header, payload, extra: fds.next() })
+    Ok(Message { header, payload, extra: fds.collect() })
 }
 
 impl Payload {
@@ -338,7 +340,7 @@ mod tests {
 
     fn through_a_socket(parts: &[&[u8]]) -> Message<Request> {
         let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
-        send(&left, &Request::EndLease, parts, None).unwrap();
+        send(&left, &Request::EndLease, parts, &[]).unwrap();
         receive(&right, MsgFlags::empty()).unwrap().unwrap()
     }
 

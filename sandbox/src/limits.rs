@@ -141,7 +141,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 96 << 10;
 /// Payload bytes that are put into the message itself.
 pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 /// File descriptors that one control message carries.
-pub(crate) const MESSAGE_FDS_MAX: usize = 2;
+pub(crate) const MESSAGE_FDS_MAX: usize = 3;
 /// How long the supervisor waits for a resident beyond the wall time of the run that it was given.
 pub(crate) const RESIDENT_GRACE: Duration = Duration::from_secs(5);
 /// How long a slot may take to become ready.

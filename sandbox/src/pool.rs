@@ -28,7 +28,7 @@ use crate::outcome::Outcome;
 use crate::privilege::Privilege;
 use crate::registry;
 use crate::slot::{Blueprint, Slot};
-use crate::spec::{self, InputFile, RunSpec};
+use crate::spec::{self, InputFile, RunSpec, Streams};
 use crate::warm::Warmup;
 
 /// Attempts to build a slot anew before it is given up, and the wait between them, doubled each time.
@@ -227,6 +227,29 @@ impl SlotPool {
     pub async fn lease_in(&self, image: &Image) -> Result<Lease, Error> {
         let permit = self.0.permits.acquire().await.map_err(|_| Error::Closed)?;
         permit.forget();
+        self.hand_out(image).await
+    }
+
+    /// Waits for two free slots at once, so that nobody who has one waits for another.
+    ///
+    /// # Errors
+    /// As [`Self::lease_in`]; [`Error::Unfit`] where the pool has fewer than two slots.
+    pub async fn lease_pair(&self, images: [Option<&Image>; 2]) -> Result<[Lease; 2], Error> {
+        let status = self.status();
+        if status.slots + status.building < 2 {
+            let reason = "two slots are needed at once, and the pool has one".to_owned();
+            return Err(Error::Unfit { reason });
+        }
+        let permits = self.0.permits.acquire_many(2).await.map_err(|_| Error::Closed)?;
+        permits.forget();
+        // Both are asked for before either can fail: whoever fails gives its permit back.
+        let [first, second] = images.map(|image| image.unwrap_or(&self.0.config.image));
+        let (first, second) = (self.hand_out(first).await, self.hand_out(second).await);
+        Ok([first?, second?])
+    }
+
+    /// A lease of a slot that shows `image`, for a permit that was taken.
+    async fn hand_out(&self, image: &Image) -> Result<Lease, Error> {
         let mut lease = match self.0.take(image) {
             Taken::Free(slot) => Lease { slot: Some(slot), pool: Arc::clone(&self.0) },
             Taken::Missing { cpu } => self.make(image.clone(), cpu).await?,
@@ -514,6 +537,14 @@ impl Lease {
     /// [`Error::Launch`] where the program could not be started; [`Error::Slot`] where the slot
     /// failed. What the program does wrong is no error.
     pub async fn run(&mut self, spec: &RunSpec) -> Result<Outcome, Error> {
-        self.slot()?.run(spec).await
+        self.run_with(spec, Streams::default()).await
+    }
+
+    /// As [`Self::run`], with standard streams that lead elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_with(&mut self, spec: &RunSpec, streams: Streams) -> Result<Outcome, Error> {
+        self.slot()?.run(spec, streams).await
     }
 }

@@ -29,7 +29,7 @@ use crate::kernel::seccomp::Filter;
 use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
 use crate::run::{Launched, Launcher};
-use crate::spec::RelativePath;
+use crate::spec::{RelativePath, Streams};
 
 /// Where programs find shared memory (`shm_overview(7)`), through a link from `/dev/shm`.
 pub(crate) const SHARED_MEMORY_DIR: &str = "/run/shm";
@@ -272,7 +272,7 @@ impl Resident {
 
     fn send(&self, reply: &Reply, parts: &[&[u8]]) -> Result<(), Fault> {
         match &self.large {
-            None => control::send(&self.socket, reply, parts, None),
+            None => control::send(&self.socket, reply, parts, &[]),
             Some(file) => control::send_by_file(&self.socket, reply, parts, file),
         }
         .map_err(at("send a reply"))
@@ -282,7 +282,7 @@ impl Resident {
         &mut self,
         request: Request,
         mut payload: Payload,
-        stdin: Option<OwnedFd>,
+        attached: Vec<OwnedFd>,
     ) -> Result<(), Fault> {
         if let Some(large) = &self.large {
             large.set_len(0).map_err(at("forget the last reply"))?;
@@ -296,7 +296,7 @@ impl Resident {
             Request::Run(request) => {
                 write_files(&self.work, &request.files, &mut payload)
                     .map_err(at("write the run's files"))?;
-                self.run(&request, stdin)?;
+                self.run(&request, attached)?;
                 self.reset().map_err(at("reset the slot"))?;
                 if self.launcher.warm_up(&request) {
                     self.reset().map_err(at("reset the slot after a warm-up"))?;
@@ -312,11 +312,14 @@ impl Resident {
     }
 
     /// Runs the program and replies, before the slot is reset: the caller need not wait for that.
-    fn run(&mut self, request: &RunRequest, stdin: Option<OwnedFd>) -> Result<(), Fault> {
-        if request.has_stdin != stdin.is_some() {
-            return Err(at("take standard input")(io::ErrorKind::InvalidData.into()));
+    fn run(&mut self, request: &RunRequest, attached: Vec<OwnedFd>) -> Result<(), Fault> {
+        if usize::from(request.has_stdin) + usize::from(request.has_stdout) != attached.len() {
+            return Err(at("take standard streams")(io::ErrorKind::InvalidData.into()));
         }
-        let launched = self.launcher.run(request, stdin, &self.socket).map_err(at("run"))?;
+        let mut attached = attached.into_iter();
+        let stdin = request.has_stdin.then(|| attached.next()).flatten();
+        let streams = Streams { stdin, stdout: attached.next() };
+        let launched = self.launcher.run(request, streams, &self.socket).map_err(at("run"))?;
         let facts = match launched {
             Launched::Ended(facts) => facts,
             Launched::Refused { step, errno } => {

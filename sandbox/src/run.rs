@@ -25,7 +25,7 @@ use crate::limits::{Bytes, Limits};
 use crate::meters::Meters;
 use crate::outcome::{Termination, Usage};
 use crate::privilege::Privilege;
-use crate::spec::WORK_DIR;
+use crate::spec::{Streams, WORK_DIR};
 use crate::warm::{Interpreter, Warmup};
 
 /// The shortest time between two looks at the cpu time: the kernel accounts in ticks of 1 to 4 ms.
@@ -66,8 +66,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    fn new(pipe: OwnedFd, bytes_max: Bytes) -> Self {
-        let (bytes, pipe) = (Vec::new(), Some(File::from(pipe)));
+    fn new(pipe: Option<OwnedFd>, bytes_max: Bytes) -> Self {
+        let (bytes, pipe) = (Vec::new(), pipe.map(File::from));
         Self { bytes, truncated: false, pipe, bytes_max: bytes_max.as_usize() }
     }
 
@@ -163,11 +163,18 @@ impl Launcher {
     pub(crate) fn run(
         &mut self,
         request: &RunRequest,
-        stdin: Option<OwnedFd>,
+        streams: Streams,
         supervisor: &OwnedFd,
     ) -> io::Result<Launched> {
         let limits = &request.limits;
-        let (stdout, stdout_end) = output_pipe()?;
+        let Streams { stdin, stdout } = streams;
+        let (stdout, stdout_end) = match stdout {
+            Some(elsewhere) => (None, elsewhere),
+            None => {
+                let (stdout, end) = output_pipe()?;
+                (Some(stdout), end)
+            }
+        };
         let (stderr, stderr_end) = output_pipe()?;
         self.meters.start(limits)?;
         let launched_at = Instant::now();
@@ -185,7 +192,7 @@ impl Launcher {
             limits,
             launched_at,
             stdout: Stream::new(stdout, limits.output),
-            stderr: Stream::new(stderr, limits.output),
+            stderr: Stream::new(Some(stderr), limits.output),
         };
         match self.watch(&mut running, supervisor)? {
             Watched::Finished(stop) => self.finish(running, pid, stop).map(Launched::Ended),

@@ -30,7 +30,7 @@ use crate::limits::{Limits, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
 use crate::outcome::{Captured, Collected, Outcome};
 use crate::privilege::Privilege;
 use crate::registry::{self, Claim};
-use crate::spec::{FileMode, InputFile, RunSpec};
+use crate::spec::{FileMode, InputFile, RunSpec, Streams};
 use crate::warm::Warmup;
 
 /// The name under which this program is started to become a slot.
@@ -145,7 +145,7 @@ impl Slot {
             other @ (AsyncSocket::Idle(_) | AsyncSocket::Moving) => other,
         };
         self.installed_bytes = 0;
-        if !self.doubtful && control::send(&self.socket, &Request::EndLease, &[], None).is_err() {
+        if !self.doubtful && control::send(&self.socket, &Request::EndLease, &[], &[]).is_err() {
             self.doubtful = true;
         }
     }
@@ -156,7 +156,7 @@ impl Slot {
         self.installed_bytes += files.iter().map(bytes_on_disk).sum::<u64>();
         self.fit_disk(self.disk_bytes)?;
         let contents: Vec<&[u8]> = files.iter().map(|file| &*file.content).collect();
-        let message = self.exchange(&request, &contents, None, Duration::ZERO).await?;
+        let message = self.exchange(&request, &contents, &[], Duration::ZERO).await?;
         match message.header {
             Reply::Installed => Ok(()),
             other @ (Reply::Ready
@@ -180,9 +180,13 @@ impl Slot {
     }
 
     /// Runs a program to its end.
-    pub(crate) async fn run(&mut self, spec: &RunSpec) -> Result<Outcome, Error> {
+    pub(crate) async fn run(&mut self, spec: &RunSpec, streams: Streams) -> Result<Outcome, Error> {
         self.fit_disk(spec.limits.disk.0 + FOLDER_BYTES)?;
-        let stdin = stdin_file(&spec.stdin).map_err(Error::io("prepare standard input"))?;
+        let Streams { stdin, stdout } = streams;
+        let stdin = match stdin {
+            Some(stdin) => Some(stdin),
+            None => stdin_file(&spec.stdin).map_err(Error::io("prepare standard input"))?,
+        };
         let request = Request::Run(RunRequest {
             argv: spec.argv.iter().map(|item| item.as_bytes().to_vec()).collect(),
             env: spec.env.iter().map(|item| item.as_bytes().to_vec()).collect(),
@@ -194,10 +198,14 @@ impl Slot {
                 .collect(),
             limits: spec.limits,
             has_stdin: stdin.is_some(),
+            has_stdout: stdout.is_some(),
         });
         let contents: Vec<&[u8]> = spec.files.iter().map(|file| &*file.content).collect();
-        let message =
-            self.exchange(&request, &contents, stdin.as_ref(), spec.limits.wall_time).await?;
+        let attached: Vec<RawFd> = stdin.iter().chain(&stdout).map(AsRawFd::as_raw_fd).collect();
+        self.send(&request, &contents, &attached)?;
+        // What is kept open here would keep whoever is at the other end waiting.
+        drop((stdin, stdout));
+        let message = self.reply(spec.limits.wall_time).await?;
         match message.header {
             Reply::Ended(ended) => outcome(spec, ended, message.payload).map_err(|error| {
                 self.doubtful = true;
@@ -219,12 +227,26 @@ impl Slot {
         &mut self,
         request: &Request,
         contents: &[&[u8]],
-        stdin: Option<&OwnedFd>,
+        attached: &[RawFd],
         patience: Duration,
     ) -> Result<Message<Reply>, Error> {
+        self.send(request, contents, attached)?;
+        self.reply(patience).await
+    }
+
+    /// Sends a request; until its reply is there the slot is doubtful.
+    fn send(
+        &mut self,
+        request: &Request,
+        contents: &[&[u8]],
+        attached: &[RawFd],
+    ) -> Result<(), Error> {
         self.doubtful = true;
-        control::send(&self.socket, request, contents, stdin)
-            .map_err(|error| self.fault("send a request", error.to_string()))?;
+        control::send(&self.socket, request, contents, attached)
+            .map_err(|error| self.fault("send a request", error.to_string()))
+    }
+
+    async fn reply(&mut self, patience: Duration) -> Result<Message<Reply>, Error> {
         let reply = tokio::time::timeout(patience + RESIDENT_GRACE, self.receive());
         let reply = match reply.await {
             Ok(reply) => reply.map_err(|error| self.fault("receive a reply", error.to_string())),
@@ -378,7 +400,7 @@ fn start_resident(blueprint: &Blueprint<'_>, claim: &Claim) -> Result<Started, E
         warm: blueprint.warm.to_vec(),
         cpu: blueprint.cpu,
     };
-    let handed_over = control::send(&ours, &request, &[], None)
+    let handed_over = control::send(&ours, &request, &[], &[])
         .map_err(Error::io("send a build request"))
         .and_then(|()| await_resident(&ours, claim.number));
     end_builder(&mut builder, handed_over.is_ok())?;

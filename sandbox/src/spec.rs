@@ -4,6 +4,7 @@
 //! folder and nothing above the bounds of [`crate::limits`]. It says nothing of why it is run.
 
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 
 use bytes::Bytes as Buffer;
 
@@ -117,6 +118,16 @@ pub struct CollectFile {
     pub bytes_max: u64,
 }
 
+/// Standard streams that lead to another program. Each is given away with the run: who keeps a copy of
+/// an end keeps the other end from seeing that it closed.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// Read in place of [`RunSpec::stdin`].
+    pub stdin: Option<OwnedFd>,
+    /// Written in place of being captured; the output limit does not see it.
+    pub stdout: Option<OwnedFd>,
+}
+
 /// One program, ready to run.
 #[derive(Clone, Debug)]
 pub struct RunSpec {
@@ -189,6 +200,21 @@ impl RunSpec {
         at_most("collected files", collect.len(), limits::COLLECT_MAX)?;
         self.collect = collect;
         Ok(self)
+    }
+
+    /// Sets the wall time and leaves the other limits.
+    ///
+    /// # Errors
+    /// Outside its bounds.
+    pub fn wall_time(self, wall_time: std::time::Duration) -> Result<Self, SpecError> {
+        let limits = Limits { wall_time: wall_time.min(limits::LIMITS_MAX.wall_time), ..self.limits };
+        self.limits(limits)
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn bounds(&self) -> &Limits {
+        &self.limits
     }
 
     /// Sets the limits.
