@@ -1,10 +1,12 @@
 //! The flow of one answer: rules first, a reward model only for what no rule decides.
 
+use std::borrow::Cow;
+
 use math::{Decision, Verdict as Rule};
 use protocol::{AnswerResult, AnswerVerdict};
 use tracing::Instrument;
 
-use crate::grade::{Flag, Verdict};
+use crate::grade::{Flag, Points, Verdict};
 use crate::pipeline::Judge;
 use crate::problem::answer::{AfterUndecided, AnswerProblem, Ballot};
 use crate::report::{FailureKind, JudgeFailure, Judgement, Report, Retry};
@@ -71,7 +73,9 @@ impl Judge {
 const NO_RULE: JudgeFailure = JudgeFailure {
     class: FailureKind::Judge,
     retry: Retry::Never,
-    message: "no rule decides whether the answer is right, and no reward model was asked",
+    message: Cow::Borrowed(
+        "no rule decides whether the answer is right, and no reward model was asked",
+    ),
 };
 
 /// What the rules say; `None` where there is no answer, or there are no rules.
@@ -110,7 +114,7 @@ fn next<'a>(answer: &'a ValidAnswer, decision: Option<&Decision>) -> Next<'a> {
 
 fn judgement(verdict: Verdict, answer: &ValidAnswer) -> Judgement {
     let flags = if answer.answer.is_none() { vec![Flag::NoAnswer] } else { Vec::new() };
-    Judgement { verdict, tests: Vec::new(), compile: None, flags }
+    Judgement::bare(verdict, flags, Points::default())
 }
 
 impl AnswerReport {
@@ -166,7 +170,11 @@ mod tests {
     async fn judge(fields: &str, references: &str, more: &str) -> protocol::SubmissionResult {
         let json =
             format!(r#"{{{fields},"problem":{{"kind":"math","references":{references}{more}}}}}"#);
-        let judge = Judge::new(Arc::new(ScriptedSlots::new([])), Arc::new(Metrics::new().unwrap()));
+        let judge = Judge::new(
+            Arc::new(ScriptedSlots::new([])),
+            Arc::new(Metrics::new().unwrap()),
+            crate::pipeline::Caches::none(),
+        );
         judge.judge_task(&task(&json).unwrap()).await.to_wire()
     }
 

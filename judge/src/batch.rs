@@ -8,6 +8,7 @@
 //! The work goes on beside the reply, so that a client that reads slowly holds no slot; results
 //! wait in a channel with room for all of them. Dropping [`Results`] ends all that still runs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
@@ -45,7 +46,7 @@ impl Results {
 const LOST: JudgeFailure = JudgeFailure {
     class: FailureKind::Infrastructure,
     retry: Retry::Later,
-    message: "the service failed before the submission was judged",
+    message: Cow::Borrowed("the service failed before the submission was judged"),
 };
 
 impl Drop for Results {
@@ -94,11 +95,12 @@ mod tests {
 
     use super::*;
     use crate::admission::Admission;
+    use crate::pipeline::Caches;
     use crate::slots::scripted::ScriptedSlots;
     use crate::task::tests::task;
     use crate::telemetry::Metrics;
 
-    const JSON: &str = r#"{"language":"python","source":"x","problem":
+    const JSON: &str = r#"{"language":"python","source":"x","fresh":true,"problem":
         {"kind":"stdio","tests":[{"stdout":"1"}]}}"#;
 
     async fn eventually(condition: impl Fn() -> bool) {
@@ -114,7 +116,8 @@ mod tests {
         let slots = ScriptedSlots::new([]);
         let leases = Arc::clone(&slots.leases);
         let admission = Admission::new(100, 1024);
-        let judge_it = Judge::new(Arc::new(slots), Arc::new(Metrics::new().unwrap()));
+        let judge_it =
+            Judge::new(Arc::new(slots), Arc::new(Metrics::new().unwrap()), Caches::none());
         let submissions = (0..50).map(|_| task(JSON).unwrap()).collect();
         let results = judge(judge_it, submissions, admission.admit(50).unwrap());
         eventually(|| *leases.lock().unwrap() > 0).await;

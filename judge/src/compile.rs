@@ -6,6 +6,7 @@ use sandbox::{Error, Outcome};
 
 use crate::plan::CompileStage;
 use crate::slots::Slots;
+use crate::store::Keep;
 
 /// What came of compiling.
 #[derive(Clone, Debug)]
@@ -18,6 +19,22 @@ pub struct Compiled {
     pub stdout: Captured,
     /// What the compiler wrote to standard error.
     pub stderr: Captured,
+}
+
+impl Compiled {
+    /// Whether the same will come of it again. What met a limit may do better another time.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        let bytes = self.stdout.bytes.len() + self.stderr.bytes.len() + 512;
+        match &self.artifacts {
+            Ok(artifacts) => {
+                let size = |file: &InputFile| file.content.len();
+                Keep::Bytes(artifacts.iter().map(size).sum::<usize>() + bytes)
+            }
+            Err(reason) if reason.contains("exit code") => Keep::Bytes(bytes),
+            Err(_) => Keep::No,
+        }
+    }
 }
 
 /// Compiles.

@@ -10,6 +10,7 @@ use sandbox::Limits;
 use serde::Deserialize;
 
 use crate::limits;
+use crate::pipeline::CacheBytes;
 use crate::submission::{self, SubmissionError};
 
 /// What an operator can set.
@@ -33,8 +34,34 @@ pub struct Config {
     pub timeouts: TimeoutConfig,
     /// The largest limits that a submission may ask for.
     pub limits_max: WireLimits,
+    /// What is remembered.
+    pub cache: CacheConfig,
+    /// A copy of `testlib.h`, which checkers and interactors in C++ may include. Default: none.
+    pub testlib: Option<PathBuf>,
     /// The log.
     pub log: LogConfig,
+}
+
+/// Bytes of what is remembered; 0 remembers nothing.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Verdicts of submissions that can only be judged the same again. Default 64 MiB.
+    pub verdicts_bytes_max: usize,
+    /// Compiled programs. Default 256 MiB.
+    pub artifacts_bytes_max: usize,
+    /// Generated inputs and answers. Default 128 MiB.
+    pub generated_bytes_max: usize,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            verdicts_bytes_max: limits::VERDICTS_BYTES_MAX,
+            artifacts_bytes_max: limits::ARTIFACTS_BYTES_MAX,
+            generated_bytes_max: limits::GENERATED_BYTES_MAX,
+        }
+    }
 }
 
 /// What is admitted.
@@ -133,6 +160,8 @@ impl Default for Config {
             admission: AdmissionConfig::default(),
             timeouts: TimeoutConfig::default(),
             limits_max: WireLimits::default(),
+            cache: CacheConfig::default(),
+            testlib: None,
             log: LogConfig::default(),
         }
     }
@@ -170,6 +199,30 @@ impl Default for LogConfig {
 }
 
 impl Config {
+    /// What each cache may hold.
+    #[must_use]
+    pub fn cache_bytes(&self) -> CacheBytes {
+        CacheBytes {
+            verdicts: self.cache.verdicts_bytes_max,
+            artifacts: self.cache.artifacts_bytes_max,
+            generated: self.cache.generated_bytes_max,
+        }
+    }
+
+    /// Reads the copy of `testlib.h`, where there is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_testlib(&self) -> Result<Option<bytes::Bytes>, ConfigError> {
+        use std::io::Read as _;
+        let Some(path) = &self.testlib else { return Ok(None) };
+        let read = |source| ConfigError::Read { path: path.clone(), source };
+        let mut content = Vec::new();
+        let file = std::fs::File::open(path).map_err(read)?;
+        file.take(limits::CONFIG_BYTES_MAX).read_to_end(&mut content).map_err(read)?;
+        Ok(Some(content.into()))
+    }
+
     /// Reads a file.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub struct Language {
     pub recipe: Recipe,
     /// How an assertion program is, where that is sound.
     pub assertions: Option<(Driver, Recipe)>,
+    /// How a function of a program is called from outside, where that is possible.
+    pub calls: Option<(CallDriver, Recipe)>,
     /// `NAME=value` entries.
     pub environment: Vec<String>,
     /// Modules that its warm interpreters have loaded; empty where it has none.
@@ -41,6 +43,8 @@ pub struct Language {
     pub compile_limits: WireLimits,
     /// The image that has its toolchain; `None` for the one that slots show where none is named.
     pub image: Option<Image>,
+    /// What tells its toolchain from another: recipes and, once it is known, the version.
+    pub toolchain: String,
     version: Vec<String>,
 }
 
@@ -69,6 +73,20 @@ pub enum Driver {
     Rust,
     /// A Java class that calls the program's `main`.
     Java,
+}
+
+/// How a function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallDriver {
+    /// A Python program that runs the candidate's.
+    Python,
+    /// A Node program that runs the candidate's.
+    Javascript,
+    /// A Java class that finds the method by its name.
+    Java,
+    /// C++ templates that read the function's type.
+    Cpp,
 }
 
 /// A row of the table, and whether the image can run it.
@@ -158,19 +176,38 @@ struct Row {
     limits: WireLimits,
     #[serde(default)]
     compile_limits: WireLimits,
-    assertions: Option<AssertionsRow>,
+    assertions: Option<DriverRow<Driver>>,
+    calls: Option<DriverRow<CallDriver>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AssertionsRow {
-    driver: Driver,
+struct DriverRow<D> {
+    driver: D,
     #[serde(default)]
     programs: Programs,
     compile: Option<Vec<String>>,
     #[serde(default)]
     artifacts: Vec<String>,
     run: Vec<String>,
+}
+
+impl<D: Copy> DriverRow<D> {
+    /// The recipe; `None` where the image lacks a program.
+    fn resolve(
+        &self,
+        paths: &BTreeMap<String, String>,
+        has: &impl Fn(&str) -> bool,
+    ) -> Option<(D, Recipe)> {
+        let mut paths = paths.clone();
+        paths.extend(locate(&self.programs, has).ok()?);
+        let recipe = Recipe {
+            compile: self.compile.as_ref().map(|argv| fill(argv, &paths)),
+            artifacts: self.artifacts.clone(),
+            run: fill(&self.run, &paths),
+        };
+        Some((self.driver, recipe))
+    }
 }
 
 /// A program's name in the table, and where it may lie.
@@ -272,6 +309,9 @@ impl Languages {
         let shelves = self.shelves.iter_mut().filter(|shelf| shelf.image == image);
         let entries = shelves.flat_map(|shelf| &mut shelf.entries);
         for entry in entries.filter(|entry| entry.row.name == language.name) {
+            if let Ok(language) = &mut entry.language {
+                Arc::make_mut(language).toolchain.push_str(version);
+            }
             entry.version = Some(version.to_owned());
         }
     }
@@ -332,14 +372,27 @@ impl Entry {
             Ok(language) => language.assertions.is_some(),
             Err(_) => self.row.assertions.is_some(),
         };
-        let kinds = if assertions { &["stdio", "assertions"][..] } else { &["stdio"][..] };
+        let calls = match &self.language {
+            Ok(language) => language.calls.is_some(),
+            Err(_) => self.row.calls.is_some(),
+        };
+        let kinds = ["stdio", "dmoj", "assertions", "function", "input_output", "livecodebench"];
+        let judged = |kind: &str| match kind {
+            "assertions" => assertions,
+            "function" => calls,
+            _ => true,
+        };
         protocol::LanguageInfo {
             name: self.row.name.clone(),
             aliases: self.row.aliases.clone(),
             available: self.language.is_ok(),
             reason: self.language.as_ref().err().cloned(),
             version: self.version.clone(),
-            problem_kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            problem_kinds: kinds
+                .into_iter()
+                .filter(|kind| judged(kind))
+                .map(str::to_owned)
+                .collect(),
             images: Vec::new(),
         }
     }
@@ -358,28 +411,24 @@ fn resolve_row(
     image: Option<&Image>,
     has: &impl Fn(&str) -> bool,
 ) -> Result<Language, String> {
-    let mut paths = locate(&row.programs, has)?;
+    let paths = locate(&row.programs, has)?;
     let version = fill(&row.version, &paths);
     let recipe = Recipe {
         compile: row.compile.as_ref().map(|argv| fill(argv, &paths)),
         artifacts: row.artifacts.clone(),
         run: fill(&row.run, &paths),
     };
-    let assertions = row.assertions.as_ref().and_then(|assertions| {
-        paths.extend(locate(&assertions.programs, has).ok()?);
-        let recipe = Recipe {
-            compile: assertions.compile.as_ref().map(|argv| fill(argv, &paths)),
-            artifacts: assertions.artifacts.clone(),
-            run: fill(&assertions.run, &paths),
-        };
-        Some((assertions.driver, recipe))
-    });
+    let assertions = row.assertions.as_ref().and_then(|row| row.resolve(&paths, has));
+    let calls = row.calls.as_ref().and_then(|row| row.resolve(&paths, has));
+    let toolchain = format!("{image:?} {recipe:?} {assertions:?} {calls:?} {:?}", row.environment);
     Ok(Language {
+        toolchain,
         name: row.name.clone(),
         fences: row.fences.clone(),
         source: row.source.clone(),
         recipe,
         assertions,
+        calls,
         environment: row.environment.clone(),
         warm: row.warm.clone(),
         patterns: FailurePatterns {
@@ -477,7 +526,8 @@ mod tests {
         let known = ["{box}", "{entry}", "{heap_mib}", "{class}", "{main_class}"];
         for language in languages.available() {
             let recipes = std::iter::once(&language.recipe)
-                .chain(language.assertions.as_ref().map(|(_, recipe)| recipe));
+                .chain(language.assertions.as_ref().map(|(_, recipe)| recipe))
+                .chain(language.calls.as_ref().map(|(_, recipe)| recipe));
             for argument in recipes.flat_map(|r| r.compile.iter().flatten().chain(&r.run)) {
                 let rest = known.iter().fold(argument.clone(), |text, name| text.replace(name, ""));
                 assert!(!rest.contains('{'), "{}: {argument}", language.name);

@@ -8,8 +8,11 @@
 //!    [`slots`], [`grade`] makes verdicts of outcomes, [`mod@reward`] makes a number of a verdict.
 //!    [`answer`] is the same for answers: rules of the crate `math` first, a reward model for what no
 //!    rule decides.
+//!    [`companions`] are the problem's own programs, [`interact`] lets one talk with a submission;
+//!    [`contention`] tells when a time limit must be looked at twice, [`store`] remembers.
 //! 5. [`report`] is what is known at the end, and how it goes on the wire.
-//! 6. [`assertion`] and `drivers/` make assertion programs prove that they ran to their end.
+//! 6. [`assertion`] and `drivers/` make assertion programs prove that they ran to their end, [`call`]
+//!    calls functions with data alone.
 //! 7. [`telemetry`] counts and logs; [`config`] and [`limits`] hold what can be set and what not.
 //!
 //! `plan`, `grade`, `reward`, `extract` and `assertion` do no I/O, read no clock and draw no random
@@ -21,10 +24,14 @@ pub mod answer;
 pub mod api;
 pub mod assertion;
 pub mod batch;
+pub mod call;
+pub mod companions;
 pub mod compile;
 pub mod config;
+pub mod contention;
 pub mod extract;
 pub mod grade;
+pub mod interact;
 pub mod java;
 pub mod language;
 pub mod limits;
@@ -36,6 +43,7 @@ pub mod report;
 pub mod reward;
 pub mod run;
 pub mod slots;
+pub mod store;
 pub mod submission;
 pub mod task;
 pub mod telemetry;

@@ -56,6 +56,15 @@ pub const ANSWERS_UNDER_WAY_MAX: usize = 64;
 pub const STREAM_HEAD_BYTES: usize = 64 << 10;
 /// Bytes of output that the reply to one submission shows, all tests together.
 pub const SUBMISSION_HEAD_BYTES: usize = 256 << 10;
+/// Bytes of a conversation with an interactor that are kept.
+pub const TRANSCRIPT_BYTES_MAX: usize = 16 << 10;
+/// Bytes of verdicts that are remembered, where the configuration does not say otherwise.
+pub const VERDICTS_BYTES_MAX: usize = 64 << 20;
+/// Bytes of compiled programs that are remembered, where the configuration does not say otherwise.
+pub const ARTIFACTS_BYTES_MAX: usize = 256 << 20;
+/// Bytes of generated inputs and answers that are remembered, where the configuration does not say
+/// otherwise.
+pub const GENERATED_BYTES_MAX: usize = 128 << 20;
 /// Bytes at the end of standard error that are searched for the name of a failure.
 pub const STDERR_TAIL_BYTES: usize = 8 << 10;
 /// Bytes of one message or of one quoted value in an error reply.
@@ -112,6 +121,27 @@ pub const COMPILE_LIMITS: Limits = Limits {
     stack: Bytes::mib(64),
 };
 
+/// Files of one problem, those of its archive included.
+pub const PROBLEM_FILES_MAX: usize = 4096;
+/// Bytes of all files of one problem, unpacked.
+pub const PROBLEM_BYTES_MAX: usize = 256 << 20;
+/// Bytes of an `init.yml`.
+pub const INIT_BYTES_MAX: usize = 1 << 20;
+/// Nodes of an `init.yml`, with its aliases unfolded.
+pub const INIT_NODES_MAX: usize = 50_000;
+
+/// What a checker, an interactor or a generator may use, where the problem does not say otherwise.
+pub const HELPER_LIMITS: Limits = Limits {
+    cpu_time: Duration::from_secs(20),
+    wall_time: Duration::from_secs(65),
+    memory: Bytes::mib(512),
+    pids: 128,
+    output: Bytes::mib(64),
+    disk: SLOT_DISK,
+    open_files: 512,
+    stack: Bytes::mib(64),
+};
+
 const _: () = {
     assert!(STREAM_HEAD_BYTES <= SUBMISSION_HEAD_BYTES);
     assert!(BODY_BYTES_MAX <= BODIES_BYTES_MAX);
@@ -119,4 +149,5 @@ const _: () = {
     assert!(SOURCE_BYTES_MAX * 2 < sandbox::limits::FILES_BYTES_MAX);
     assert!(PROGRAM_LIMITS_MAX.memory.0 <= sandbox::limits::LIMITS_MAX.memory.0);
     assert!(ATTEMPTS_MAX >= 1);
+    assert!(PROBLEM_BYTES_MAX <= sandbox::limits::STDIN_BYTES_MAX);
 };

@@ -3,22 +3,31 @@
 //! What the program does wrong becomes a verdict. What we do wrong becomes a [`JudgeFailure`]:
 //! logged here once, tried again once where another slot may help, and never a verdict.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use sandbox::Error;
+use sandbox::outcome::Termination;
+use sandbox::spec::{InputFile, SpecError};
+use sandbox::{Error, Outcome};
+use tokio::sync::{RwLock, RwLockReadGuard};
 use tracing::Instrument;
 
 use crate::assertion::Secrets;
+use crate::companions::{Companions, Looked, Pair};
 use crate::compile::{self, Compiled};
-use crate::grade::{self, Flag, Secret, Verdict};
+use crate::contention;
+use crate::grade::checker::{CheckerFault, Marks};
+use crate::grade::{self, Flag, Grade, Mark, Secret, Verdict, score};
+use crate::interact::{self, Side};
 use crate::limits::ATTEMPTS_MAX;
-use crate::plan::{self, CompileStage, Plan, RunPlan};
+use crate::plan::{self, CompileStage, Moment, Plan, RunPlan, TestStage};
 use crate::report::{
     CompileReport, FailureKind, HeadBudget, JudgeFailure, Judgement, Report, Retry, RunReport,
     TestReport,
 };
 use crate::run::Runner;
 use crate::slots::Slots;
+use crate::store::{Cache, Keep, Source};
 use crate::submission::{AfterFailure, Code, ValidRun, ValidSubmission};
 use crate::task::RewardModelNames;
 use crate::telemetry::{Metrics, Stage};
@@ -29,13 +38,80 @@ pub struct Judge {
     slots: Arc<dyn Slots>,
     metrics: Arc<Metrics>,
     reward_models: Arc<RewardModelNames>,
+    caches: Arc<Caches>,
+    /// Runs share it; one that must be alone has it to itself.
+    alone: Arc<RwLock<()>>,
+}
+
+/// What was found before.
+#[derive(Debug)]
+pub struct Caches {
+    /// Verdicts of equal submissions.
+    pub verdicts: Cache<Arc<Judgement>>,
+    /// Compiled programs.
+    pub artifacts: Cache<Compiled>,
+    /// Generated inputs and answers.
+    pub generated: Cache<Pair>,
+}
+
+/// Bytes that each cache may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheBytes {
+    /// Verdicts.
+    pub verdicts: usize,
+    /// Compiled programs.
+    pub artifacts: usize,
+    /// Generated inputs and answers.
+    pub generated: usize,
+}
+
+impl Caches {
+    /// Caches that keep nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(CacheBytes { verdicts: 0, artifacts: 0, generated: 0 })
+    }
+
+    /// Empty caches.
+    #[must_use]
+    pub fn new(bytes: CacheBytes) -> Self {
+        Self {
+            verdicts: Cache::new(bytes.verdicts),
+            artifacts: Cache::new(bytes.artifacts),
+            generated: Cache::new(bytes.generated),
+        }
+    }
+}
+
+/// Why a submission could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] Error),
+    /// The problem did: its checker, its interactor, its generator.
+    #[error("the problem failed: {0}")]
+    Problem(String),
+}
+
+impl From<SpecError> for Trouble {
+    fn from(error: SpecError) -> Self {
+        Self::Sandbox(error.into())
+    }
+}
+
+impl From<CheckerFault> for Trouble {
+    fn from(fault: CheckerFault) -> Self {
+        Self::Problem(fault.to_string())
+    }
 }
 
 impl Judge {
     /// A judge that runs programs in `slots`.
     #[must_use]
-    pub fn new(slots: Arc<dyn Slots>, metrics: Arc<Metrics>) -> Self {
-        Self { slots, metrics, reward_models: Arc::default() }
+    pub fn new(slots: Arc<dyn Slots>, metrics: Arc<Metrics>, caches: Caches) -> Self {
+        let (caches, alone) = (Arc::new(caches), Arc::default());
+        Self { slots, metrics, reward_models: Arc::default(), caches, alone }
     }
 
     /// What the slots are doing.
@@ -44,18 +120,32 @@ impl Judge {
         &*self.slots
     }
 
+    /// What was found before.
+    #[must_use]
+    pub fn caches(&self) -> &Caches {
+        &self.caches
+    }
+
+    /// Held by a run that others may run beside.
+    pub async fn beside_others(&self) -> RwLockReadGuard<'_, ()> {
+        self.alone.read().await
+    }
+
     /// Judges one submission. Dropping the future ends what runs.
     pub async fn judge(&self, submission: &ValidSubmission) -> Report {
         let id = submission.id.as_deref().unwrap_or_default();
         let language = submission.language.name.as_str();
         let span = tracing::info_span!("submission", id, index = submission.index, language);
-        let judgement = self.judge_with_retries(submission).instrument(span).await;
-        self.metrics.judged(judgement.as_ref().map(|judgement| judgement.verdict).ok());
+        let found = self.judge_or_remember(submission).instrument(span).await;
+        self.metrics.judged(found.as_ref().map(|(judgement, _)| judgement.verdict).ok());
+        let cached = found.as_ref().is_ok_and(|(_, source)| *source != Source::Found);
+        let judgement = found.map(|(judgement, _)| Arc::unwrap_or_clone(judgement));
         let mut report = Report::new(submission.id.clone(), submission.index, judgement);
         report.extraction = match &submission.code {
             Code::Source(_) => None,
             Code::Completion(extraction) => Some(extraction.rule.name()),
         };
+        (report.reply, report.cached) = (submission.reply, cached);
         report
     }
 
@@ -70,12 +160,29 @@ impl Judge {
         &self.metrics
     }
 
+    async fn judge_or_remember(
+        &self,
+        submission: &ValidSubmission,
+    ) -> Result<(Arc<Judgement>, Source), JudgeFailure> {
+        let find = || async { self.judge_with_retries(submission).await.map(Arc::new) };
+        let Some(identity) = submission.identity else {
+            return Ok((find().await?, Source::Found));
+        };
+        let keep = |judgement: &Arc<Judgement>| match judgement.is_repeatable() {
+            true if !submission.may_vary() => Keep::Bytes(judgement.bytes()),
+            true | false => Keep::No,
+        };
+        let found = self.caches.verdicts.get(identity, keep, find).await?;
+        self.metrics.remembered("verdicts", found.1, self.caches.verdicts.bytes());
+        Ok(found)
+    }
+
     /// Runs one program without judging it.
     ///
     /// # Errors
     /// We failed.
     pub async fn run(&self, run: &ValidRun) -> Result<RunReport, JudgeFailure> {
-        let plan = plan::plan_run(run).map_err(|error| self.failed(&Error::Spec(error)))?;
+        let plan = plan::plan_run(run).map_err(|error| self.failed(&error.into()))?;
         self.with_retries(|| self.attempt_run(&plan)).await
     }
 
@@ -87,14 +194,14 @@ impl Judge {
             let secrets = secrets()?;
             match plan::plan(submission, &secrets)? {
                 Some(plan) => self.attempt(&plan).await,
-                None => Ok(no_code()),
+                None => Ok(no_code(submission)),
             }
         })
         .await
     }
 
     /// Tries again where the error says that another slot may do better.
-    async fn with_retries<T, F: Future<Output = Result<T, Error>>>(
+    async fn with_retries<T, F: Future<Output = Result<T, Trouble>>>(
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T, JudgeFailure> {
@@ -112,7 +219,7 @@ impl Judge {
         }
     }
 
-    async fn attempt(&self, plan: &Plan) -> Result<Judgement, Error> {
+    async fn attempt(&self, plan: &Plan) -> Result<Judgement, Trouble> {
         let mut budget = HeadBudget::default();
         let mut files = plan.box_files.clone();
         let mut compile = None;
@@ -121,55 +228,45 @@ impl Judge {
             compile = Some(CompileReport::new(&compiled, &mut budget));
             match compiled.artifacts {
                 Ok(artifacts) => files.extend(artifacts),
-                Err(_) => return Ok(not_compiled(compile)),
+                Err(_) => return Ok(not_compiled(plan, compile)),
             }
         }
-        let (tests, flags) = self.run_tests(plan, &files, &mut budget).await?;
-        let verdict = grade::overall(tests.iter().flatten().map(|test| test.verdict));
-        Ok(Judgement { verdict, tests, compile, flags })
-    }
-
-    async fn compile(&self, stage: &CompileStage) -> Result<Compiled, Error> {
-        let timer = self.metrics.stage(Stage::Compile);
-        let span = tracing::info_span!("stage", stage = "compile");
-        let compiled = compile::compile(self.slots(), stage).instrument(span).await?;
-        timer.observe_duration();
-        Ok(compiled)
-    }
-
-    async fn run_tests(
-        &self,
-        plan: &Plan,
-        files: &[sandbox::spec::InputFile],
-        budget: &mut HeadBudget,
-    ) -> Result<(Vec<Option<TestReport>>, Vec<Flag>), Error> {
-        let wait = self.metrics.stage(Stage::Lease);
-        let mut runner = Runner::new(self.slots(), plan.image.as_ref(), files).await?;
-        wait.observe_duration();
-        let mut tests = Vec::with_capacity(plan.tests.len());
-        let mut flags = Vec::new();
-        for test in &plan.tests {
-            let timer = self.metrics.stage(Stage::Run);
-            let span = tracing::info_span!("stage", stage = "run", test = tests.len());
-            let outcome = runner.run(&test.spec).instrument(span).await?;
-            timer.observe_duration();
-            let timer = self.metrics.stage(Stage::Grade);
-            let grade = grade::grade(&test.check, &plan.patterns, &outcome);
-            timer.observe_duration();
-            let verdict = grade.verdict;
-            flags.extend(grade.flag);
-            tests.push(Some(TestReport::new(&outcome, grade, budget)));
-            if verdict != Verdict::Accepted && plan.after_failure == AfterFailure::Stop {
-                break;
-            }
-        }
-        tests.resize_with(plan.tests.len(), || None);
+        let mut tests = Tests {
+            judge: self,
+            plan,
+            files: &files,
+            helpers: Companions::new(self, &plan.helpers),
+            runner: None,
+            confirmed: false,
+            flags: Vec::new(),
+        };
+        let reports = tests.run_all(&mut budget).await?;
+        let mut flags = tests.flags;
         flags.sort_unstable();
         flags.dedup();
-        Ok((tests, flags))
+        let verdict = grade::overall(reports.iter().flatten().map(|test| test.verdict));
+        let marks: Vec<_> =
+            reports.iter().map(|test| test.as_ref().map(TestReport::mark)).collect();
+        let points = score::points(&plan.groups, &marks);
+        Ok(Judgement { verdict, tests: reports, compile, flags, points })
     }
 
-    async fn attempt_run(&self, plan: &RunPlan) -> Result<RunReport, Error> {
+    /// Compiles, unless the same was compiled before.
+    ///
+    /// # Errors
+    /// The slot failed.
+    pub async fn compile(&self, stage: &CompileStage) -> Result<Compiled, Trouble> {
+        let timer = self.metrics.stage(Stage::Compile);
+        let span = tracing::info_span!("stage", stage = "compile");
+        let keep = |compiled: &Compiled| compiled.keep();
+        let find = || compile::compile(self.slots(), stage);
+        let found = self.caches.artifacts.get(stage.identity, keep, find).instrument(span).await?;
+        timer.observe_duration();
+        self.metrics.remembered("artifacts", found.1, self.caches.artifacts.bytes());
+        Ok(found.0)
+    }
+
+    async fn attempt_run(&self, plan: &RunPlan) -> Result<RunReport, Trouble> {
         let mut budget = HeadBudget::default();
         let mut files = plan.box_files.clone();
         let mut compile = None;
@@ -189,7 +286,7 @@ impl Judge {
     }
 
     /// Logs a failure of ours, counts it, and words it for the client.
-    fn failed(&self, error: &Error) -> JudgeFailure {
+    fn failed(&self, error: &Trouble) -> JudgeFailure {
         let failure = failure(error);
         self.metrics.failed(error_kind(error));
         tracing::error!(%error, retry = ?failure.retry, "the judge failed");
@@ -197,10 +294,193 @@ impl Judge {
     }
 }
 
+/// The tests of one attempt.
+struct Tests<'a> {
+    judge: &'a Judge,
+    plan: &'a Plan,
+    files: &'a [InputFile],
+    helpers: Companions<'a>,
+    /// Held from test to test, but never while a helper runs: who holds a slot must not wait for one.
+    runner: Option<Runner>,
+    /// Whether a limit was confirmed by a run alone; the next need not be.
+    confirmed: bool,
+    flags: Vec<Flag>,
+}
+
+/// One run, graded.
+struct Graded {
+    outcome: Outcome,
+    grade: Grade,
+    confirmed: bool,
+    transcript: Option<bytes::Bytes>,
+}
+
+impl Tests<'_> {
+    async fn run_all(
+        &mut self,
+        budget: &mut HeadBudget,
+    ) -> Result<Vec<Option<TestReport>>, Trouble> {
+        let plan = self.plan;
+        let mut reports = Vec::with_capacity(plan.tests.len());
+        let mut marks: Vec<Option<Mark>> = Vec::with_capacity(plan.tests.len());
+        let mut stopped = false;
+        for (at, test) in plan.tests.iter().enumerate() {
+            if stopped || !score::is_due(&plan.groups, &plan.infos, &marks, at) {
+                reports.push(None);
+                marks.push(None);
+                continue;
+            }
+            let span = tracing::info_span!("stage", stage = "run", test = at);
+            let points = plan.infos[at].points;
+            let pair = self.pair_of(test).await?;
+            let graded = self.run_one(test, &pair, points).instrument(span).await?;
+            self.flags.extend(graded.grade.flag);
+            let report = TestReport::new(graded.outcome, graded.grade, test.spec.bounds(), budget)
+                .with_info(&plan.infos[at], graded.confirmed)
+                .with_data(&pair, graded.transcript, budget);
+            stopped =
+                report.verdict != Verdict::Accepted && plan.after_failure == AfterFailure::Stop;
+            marks.push(Some(report.mark()));
+            reports.push(Some(report));
+        }
+        self.runner = None;
+        Ok(reports)
+    }
+
+    async fn pair_of(&mut self, test: &TestStage) -> Result<Pair, Trouble> {
+        if matches!(test.data, crate::problem::Data::Generated { .. }) {
+            self.runner = None;
+        }
+        self.helpers.pair(&test.data).await
+    }
+
+    async fn run_one(
+        &mut self,
+        test: &TestStage,
+        pair: &Pair,
+        points: f64,
+    ) -> Result<Graded, Trouble> {
+        let timer = self.judge.metrics.stage(Stage::Run);
+        let looked = Looked { pair, output: bytes::Bytes::new(), points };
+        match &test.helper {
+            Some((used, Moment::Meanwhile)) => {
+                self.runner = None;
+                let graded = self.converse(test, used, &looked).await?;
+                timer.observe_duration();
+                Ok(graded)
+            }
+            None | Some((_, Moment::After)) => {
+                let (outcome, confirmed) = self.run_program(test, pair).await?;
+                timer.observe_duration();
+                let timer = self.judge.metrics.stage(Stage::Grade);
+                let patterns = &self.plan.patterns;
+                let mut grade = grade::grade(&test.check, &pair.answer, patterns, &outcome)?;
+                if let Some((used, Moment::After)) = &test.helper
+                    && grade.verdict == Verdict::Accepted
+                {
+                    self.runner = None;
+                    let output = outcome.stdout.bytes.clone();
+                    let marks = self.helpers.check(used, &Looked { output, ..looked }).await?;
+                    grade = Grade::marked(marks, grade.stdout);
+                }
+                timer.observe_duration();
+                Ok(Graded { outcome, grade, confirmed, transcript: None })
+            }
+        }
+    }
+
+    /// Runs the program; a time limit that it met while the machine was busy is looked at again, alone.
+    async fn run_program(
+        &mut self,
+        test: &TestStage,
+        pair: &Pair,
+    ) -> Result<(Outcome, bool), Trouble> {
+        let spec = test.spec.clone().stdin(pair.input.clone())?;
+        let mut runner = match self.runner.take() {
+            Some(runner) => runner,
+            None => {
+                let wait = self.judge.metrics.stage(Stage::Lease);
+                let image = self.plan.image.as_ref();
+                let runner = Runner::new(self.judge.slots(), image, self.files).await?;
+                wait.observe_duration();
+                runner
+            }
+        };
+        let moment = contention::Moment::now();
+        let outcome = {
+            let _shared = self.judge.beside_others().await;
+            runner.run(&spec).await?
+        };
+        let is_late =
+            matches!(outcome.termination, Termination::CpuTimeLimit | Termination::WallTimeLimit);
+        let contention = moment.until_now();
+        if !is_late || self.confirmed || !contention.is_busy() {
+            self.runner = Some(runner);
+            return Ok((outcome, false));
+        }
+        let wall_time = contention.stretched(spec.bounds().wall_time);
+        let again = spec.wall_time(wall_time)?;
+        let outcome = {
+            let _alone = self.judge.alone.write().await;
+            runner.run(&again).await?
+        };
+        self.judge.metrics.confirmed();
+        self.confirmed =
+            matches!(outcome.termination, Termination::CpuTimeLimit | Termination::WallTimeLimit);
+        self.runner = Some(runner);
+        Ok((outcome, true))
+    }
+
+    async fn converse(
+        &self,
+        test: &TestStage,
+        used: &crate::problem::HelperUse,
+        looked: &Looked<'_>,
+    ) -> Result<Graded, Trouble> {
+        let bounds = test.spec.bounds();
+        let side = Side {
+            image: self.plan.image.as_ref(),
+            spec: &test.spec,
+            files: self.files,
+            output_max: bounds.output.0,
+            wall_time: bounds.wall_time,
+        };
+        let _shared = self.judge.beside_others().await;
+        let talk = interact::talk(self.judge.slots(), side, &self.helpers, used, looked).await?;
+        let mut grade = grade::grade(&test.check, &[], &self.plan.patterns, &talk.outcome)?;
+        let refused = talk.decided_first && !talk.marks.accepted;
+        if grade.verdict == Verdict::Accepted || refused {
+            grade = Grade::marked(talk.marks, grade.stdout);
+        } else if grade.message.is_none() {
+            let Marks { feedback, .. } = talk.marks;
+            grade.message = feedback;
+        }
+        Ok(Graded {
+            outcome: talk.outcome,
+            grade,
+            confirmed: false,
+            transcript: Some(talk.transcript),
+        })
+    }
+}
+
 /// Which failure an error of the sandbox is, and whether another slot may do better.
-fn failure(error: &Error) -> JudgeFailure {
-    let infrastructure =
-        |retry, message| JudgeFailure { class: FailureKind::Infrastructure, retry, message };
+fn failure(trouble: &Trouble) -> JudgeFailure {
+    let infrastructure = |retry, message: &'static str| JudgeFailure {
+        class: FailureKind::Infrastructure,
+        retry,
+        message: Cow::Borrowed(message),
+    };
+    let error = match trouble {
+        Trouble::Sandbox(error) => error,
+        Trouble::Problem(reason) => {
+            return JudgeFailure {
+                class: FailureKind::Judge,
+                retry: Retry::Never,
+                message: Cow::Owned(format!("the problem failed: {reason}")),
+            };
+        }
+    };
     match error {
         Error::Slot { .. } | Error::Launch { .. } | Error::Io { .. } => {
             infrastructure(Retry::Now, "a slot failed; the submission was not judged")
@@ -217,12 +497,16 @@ fn failure(error: &Error) -> JudgeFailure {
         Error::Closed => JudgeFailure {
             class: FailureKind::Shutdown,
             retry: Retry::Later,
-            message: "the service stopped before the submission was judged",
+            message: Cow::Borrowed("the service stopped before the submission was judged"),
         },
     }
 }
 
-fn error_kind(error: &Error) -> &'static str {
+fn error_kind(trouble: &Trouble) -> &'static str {
+    let error = match trouble {
+        Trouble::Sandbox(error) => error,
+        Trouble::Problem(_) => return "problem",
+    };
     match error {
         Error::EntryMissing => "entry_missing",
         Error::Unfit { .. } => "unfit",
@@ -236,17 +520,14 @@ fn error_kind(error: &Error) -> &'static str {
     }
 }
 
-fn no_code() -> Judgement {
-    Judgement {
-        verdict: Verdict::WrongAnswer,
-        tests: Vec::new(),
-        compile: None,
-        flags: vec![Flag::NoCode],
-    }
+fn no_code(submission: &ValidSubmission) -> Judgement {
+    let points = score::points(&submission.problem.groups, &[]);
+    Judgement::bare(Verdict::WrongAnswer, vec![Flag::NoCode], points)
 }
 
-fn not_compiled(compile: Option<CompileReport>) -> Judgement {
-    Judgement { verdict: Verdict::CompileError, tests: Vec::new(), compile, flags: Vec::new() }
+fn not_compiled(plan: &Plan, compile: Option<CompileReport>) -> Judgement {
+    let points = score::points(&plan.groups, &[]);
+    Judgement { compile, ..Judgement::bare(Verdict::CompileError, Vec::new(), points) }
 }
 
 fn secrets() -> Result<Secrets, Error> {
@@ -292,7 +573,8 @@ mod tests {
     ) -> (protocol::SubmissionResult, usize) {
         let slots = ScriptedSlots::new(script);
         let leases = Arc::clone(&slots.leases);
-        let judge = Judge::new(Arc::new(slots), Arc::new(Metrics::new().unwrap()));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let judge = Judge::new(Arc::new(slots), metrics, Caches::none());
         let result = judge.judge(&valid(json)).await.to_wire();
         let leases = *leases.lock().unwrap();
         (result, leases)

@@ -9,11 +9,12 @@ use sandbox::warm::Warmup;
 use sandbox::{Image, Limits, RunSpec};
 
 use crate::assertion::{self, Parts, Secrets};
+use crate::call;
 use crate::grade::{Check, FailurePatterns};
 use crate::java;
 use crate::language::{Language, Recipe};
 use crate::limits::{ARTIFACT_BYTES_MAX, COMPILE_LIMITS};
-use crate::problem::Problem;
+use crate::problem::{Case, Data, Group, Helper, HelperUse, Judging, Signature, Task, TestInfo};
 use crate::submission::{self, AfterFailure, ValidRun, ValidSubmission};
 
 /// What will be run.
@@ -25,8 +26,14 @@ pub struct Plan {
     pub compile: Option<CompileStage>,
     /// Files that every run can read; the artifacts come beside them.
     pub box_files: Vec<InputFile>,
+    /// Programs of the problem, each in slots of its own.
+    pub helpers: Vec<HelperPlan>,
     /// The runs, in order.
     pub tests: Vec<TestStage>,
+    /// What holds for each test.
+    pub infos: Vec<TestInfo>,
+    /// Which tests are scored together.
+    pub groups: Vec<Group>,
     /// What follows a test that is not accepted.
     pub after_failure: AfterFailure,
     /// How the language's runtime names failures.
@@ -42,15 +49,70 @@ pub struct CompileStage {
     pub spec: RunSpec,
     /// What it must leave, in the order in which the spec collects it.
     pub artifacts: Vec<RelativePath>,
+    /// What makes two compilations the same.
+    pub identity: Identity,
 }
+
+/// A digest of everything that a result depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub [u8; 32]);
 
 /// One run.
 #[derive(Clone, Debug)]
 pub struct TestStage {
-    /// The program.
+    /// The program, without its input.
     pub spec: RunSpec,
+    /// Its input and answer.
+    pub data: Data,
     /// What it must show.
     pub check: Check,
+    /// What judges it beside or after us.
+    pub helper: Option<(HelperUse, Moment)>,
+}
+
+/// When a helper judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// After the run: a checker.
+    After,
+    /// Meanwhile: an interactor.
+    Meanwhile,
+}
+
+/// A program of the problem.
+#[derive(Clone, Debug)]
+pub struct HelperPlan {
+    /// What its slots show; `None` for what they show by default.
+    pub image: Option<Image>,
+    /// Makes the artifacts, where its language is compiled.
+    pub compile: Option<CompileStage>,
+    /// Files that it can read; the artifacts come beside them.
+    pub box_files: Vec<InputFile>,
+    /// The program, without arguments.
+    pub argv: Vec<String>,
+    /// What makes two of them the same.
+    pub identity: Identity,
+    env: Vec<String>,
+    limits: Limits,
+}
+
+impl HelperPlan {
+    /// One run of it.
+    ///
+    /// # Errors
+    /// A bound of the sandbox.
+    pub fn spec(
+        &self,
+        args: &[String],
+        stdin: Bytes,
+        files: Vec<InputFile>,
+    ) -> Result<RunSpec, SpecError> {
+        RunSpec::new(self.argv.iter().chain(args))?
+            .env(&self.env)?
+            .stdin(stdin)?
+            .files(files)?
+            .limits(self.limits)
+    }
 }
 
 /// A program to run without judging.
@@ -74,44 +136,170 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     let Some(source) = submission.code.source() else {
         return Ok(None);
     };
-    let language = &submission.language;
-    let mut names = match &submission.problem {
-        Problem::Stdio { .. } => Names::of(language, &source, submission.limits),
+    let language = &*submission.language;
+    let problem = &submission.problem;
+    let mut names = Names::of(language, &source, submission.limits);
+    if let Task::Assertions { code } = &problem.task {
         // The class that has `main` may begin in the source and end in the assertions.
-        Problem::Assertions { code } => {
-            Names::of(language, &[&source, code.as_bytes()].concat(), submission.limits)
-        }
+        let all = [&source, code.as_bytes()].concat();
+        names = Names::of(language, &all, submission.limits);
+        names.entry = secrets.entry_name();
+    }
+    let Some(program) = program(submission, source, &names, secrets) else {
+        return Ok(None);
     };
-    let source_name = names.fill(&language.source);
-    let program = match (&submission.problem, &language.assertions) {
-        (Problem::Assertions { code }, Some((driver, recipe))) => {
-            names.entry = secrets.entry_name();
-            let parts = Parts { source: &source, source_name: &source_name, assertions: code };
-            let assembly = assertion::assemble(*driver, parts, secrets);
-            let check = Check::Proof(secrets.proof.clone());
-            Program { recipe, files: assembly.files, runs: vec![(assembly.stdin, check)] }
-        }
-        (Problem::Assertions { .. }, None) => return Ok(None),
-        (Problem::Stdio { tests, checker }, _) => {
-            let run = |test: &crate::problem::TestCase| {
-                let check = Check::Output { checker: *checker, answer: test.answer.clone() };
-                (test.stdin.clone(), check)
-            };
-            let files = vec![(source_name, source)];
-            Program { recipe: &language.recipe, files, runs: tests.iter().map(run).collect() }
-        }
-    };
-    let (compile, box_files) = place(language, program.recipe, &program.files, &names)?;
+    let (compile, box_files) =
+        place(language, program.recipe, &program.files, &names, &program.extra)?;
     let base = run_spec(language, program.recipe, &names, &[])?.limits(submission.limits)?;
-    let tests = program
-        .runs
-        .into_iter()
-        .map(|(stdin, check)| Ok(TestStage { spec: base.clone().stdin(stdin)?, check }))
-        .collect::<Result<_, SpecError>>()?;
-    let after_failure = submission.after_failure;
-    let patterns = language.patterns.clone();
-    let image = language.image.clone();
-    Ok(Some(Plan { image, compile, box_files, tests, after_failure, patterns }))
+    let tests = match &problem.task {
+        Task::Stdio(stdio) => {
+            let stage = |case| stage(&base, case, submission);
+            stdio.cases.iter().map(stage).collect::<Result<_, _>>()?
+        }
+        Task::Assertions { .. } | Task::Calls(_) => {
+            let stage = |(stdin, check)| TestStage {
+                spec: base.clone(),
+                data: Data::Given { stdin, answer: Bytes::new() },
+                check,
+                helper: None,
+            };
+            program.runs.into_iter().map(stage).collect()
+        }
+    };
+    let helpers = match &problem.task {
+        Task::Stdio(stdio) => stdio.helpers.iter().map(helper).collect::<Result<_, _>>()?,
+        Task::Assertions { .. } | Task::Calls(_) => Vec::new(),
+    };
+    Ok(Some(Plan {
+        image: language.image.clone(),
+        compile,
+        box_files,
+        helpers,
+        tests,
+        infos: problem.tests.clone(),
+        groups: problem.groups.clone(),
+        after_failure: submission.after_failure,
+        patterns: language.patterns.clone(),
+    }))
+}
+
+struct Program<'a> {
+    recipe: &'a Recipe,
+    files: Vec<(String, Bytes)>,
+    /// Arguments that the compiler gets after the source.
+    extra: Vec<String>,
+    runs: Vec<(Bytes, Check)>,
+}
+
+/// What is compiled and run; `None` where the language cannot do it.
+fn program<'a>(
+    submission: &'a ValidSubmission,
+    source: Bytes,
+    names: &Names,
+    secrets: &Secrets,
+) -> Option<Program<'a>> {
+    let language = &*submission.language;
+    let name = names.fill(&language.source);
+    let plain = |files, extra| Program { recipe: &language.recipe, files, extra, runs: Vec::new() };
+    Some(match &submission.problem.task {
+        Task::Stdio(stdio) => match &stdio.signature {
+            Some(signature) => {
+                let (files, extra) = signed(language, signature, &source, name, secrets);
+                plain(files, extra)
+            }
+            None => plain(vec![(name, source)], Vec::new()),
+        },
+        Task::Assertions { code } => {
+            let (driver, recipe) = language.assertions.as_ref()?;
+            let parts = Parts { source: &source, source_name: &name, assertions: code };
+            let assembly = assertion::assemble(*driver, parts, secrets);
+            let runs = vec![(assembly.stdin, Check::Proof(secrets.proof.clone()))];
+            Program { recipe, files: assembly.files, extra: Vec::new(), runs }
+        }
+        Task::Calls(calls) => {
+            let (driver, recipe) = language.calls.as_ref()?;
+            let run = |one: &crate::problem::Call| {
+                let check = Check::Result { rule: calls.rule, expected: one.expected.clone() };
+                (call::stdin(*driver, calls, one), check)
+            };
+            let files = call::files(*driver, &calls.entry, &name, &source);
+            let runs = calls.calls.iter().map(run).collect();
+            Program { recipe, files, extra: Vec::new(), runs }
+        }
+    })
+}
+
+/// A submission without a `main`, beside the problem's own.
+fn signed(
+    language: &Language,
+    signature: &Signature,
+    source: &[u8],
+    name: String,
+    secrets: &Secrets,
+) -> (Vec<(String, Bytes)>, Vec<String>) {
+    let extension = language.source.rsplit('.').next().unwrap_or("c");
+    let (header, content) = &signature.header;
+    let mut text = format!("#include \"{header}\"\n");
+    if !signature.allow_main {
+        // A name that nobody knows, so that nothing can call or define it.
+        text.push_str(&format!("#define main main_{}\n", secrets.entry.as_str()));
+    }
+    text.push_str("#line 1\n");
+    let submission = [text.as_bytes(), source].concat();
+    let part = format!("submission.{extension}");
+    let files = vec![
+        (name, signature.entry.clone()),
+        (part.clone(), submission.into()),
+        (header.clone(), content.clone()),
+    ];
+    (files, vec![part, "-DSIGNATURE_GRADER".to_owned()])
+}
+
+fn stage(
+    base: &RunSpec,
+    case: &Case,
+    submission: &ValidSubmission,
+) -> Result<TestStage, SpecError> {
+    let mut limits = submission.limits;
+    if let Some(bytes) = case.output_max {
+        limits.output = sandbox::limits::Bytes(bytes).min(submission.output_max);
+    }
+    if let Some(factor) = case.wall_time_factor.filter(|_| !submission.wall_time_is_given) {
+        let factor = factor.clamp(1.0, 100.0);
+        limits.wall_time =
+            limits.cpu_time.mul_f64(factor).min(sandbox::limits::LIMITS_MAX.wall_time);
+    }
+    let spec = base.clone().limits(limits)?.files(input_files(&case.files)?)?;
+    let (check, helper) = match &case.judging {
+        Judging::Checker(checker) => (Check::Output { checker: checker.clone() }, None),
+        Judging::Program(used) => (Check::Ends, Some((used.clone(), Moment::After))),
+        Judging::Interactor(used) => (Check::Ends, Some((used.clone(), Moment::Meanwhile))),
+    };
+    Ok(TestStage { spec, data: case.data.clone(), check, helper })
+}
+
+fn helper(helper: &Helper) -> Result<HelperPlan, SpecError> {
+    let language = &*helper.language;
+    let names = Names::of(language, &helper.source, helper.limits);
+    let mut files = vec![(names.fill(&language.source), helper.source.clone())];
+    files.extend(helper.files.iter().cloned());
+    let extra: Vec<String> = helper.more_sources.iter().chain(&helper.flags).cloned().collect();
+    let (mut compile, box_files) = place(language, &language.recipe, &files, &names, &extra)?;
+    if let (Some(stage), Some(time)) = (&mut compile, helper.compile_time) {
+        let mut limits = submission::apply(&COMPILE_LIMITS, &language.compile_limits);
+        limits.cpu_time = time.min(COMPILE_LIMITS.cpu_time.saturating_mul(4));
+        limits.wall_time = limits.cpu_time.saturating_mul(2);
+        stage.spec = stage.spec.clone().limits(limits)?;
+    }
+    Ok(HelperPlan {
+        image: language.image.clone(),
+        identity: compile_identity(language, &extra, &files),
+        compile,
+        box_files,
+        argv: language.recipe.run.iter().map(|argument| names.fill(argument)).collect(),
+        env: environment(language),
+        limits: helper.limits,
+    })
 }
 
 /// Plans a program that is run without judging.
@@ -122,19 +310,13 @@ pub fn plan_run(run: &ValidRun) -> Result<RunPlan, SpecError> {
     let language = &run.language;
     let names = Names::of(language, &run.source, run.limits);
     let files = [(names.fill(&language.source), run.source.clone())];
-    let (compile, box_files) = place(language, &language.recipe, &files, &names)?;
+    let (compile, box_files) = place(language, &language.recipe, &files, &names, &[])?;
     let run_files = input_files(&run.files)?;
     let spec = run_spec(language, &language.recipe, &names, &run.args)?
         .stdin(run.stdin.clone())?
         .files(run_files)?
         .limits(run.limits)?;
     Ok(RunPlan { image: language.image.clone(), compile, box_files, spec })
-}
-
-struct Program<'a> {
-    recipe: &'a Recipe,
-    files: Vec<(String, Bytes)>,
-    runs: Vec<(Bytes, Check)>,
 }
 
 /// What the placeholders of the table of languages stand for.
@@ -176,11 +358,18 @@ fn place(
     recipe: &Recipe,
     files: &[(String, Bytes)],
     names: &Names,
+    extra: &[String],
 ) -> Result<(Option<CompileStage>, Vec<InputFile>), SpecError> {
-    let files = input_files(files)?;
     let Some(argv) = &recipe.compile else {
-        return Ok((None, files));
+        return Ok((None, input_files(files)?));
     };
+    let mut argv: Vec<String> = argv.iter().map(|argument| names.fill(argument)).collect();
+    let source = names.fill(&language.source);
+    if let Some(at) = argv.iter().position(|argument| *argument == source) {
+        argv.splice(at + 1..at + 1, extra.iter().cloned());
+    }
+    let identity = compile_identity(language, &argv, files);
+    let files = input_files(files)?;
     let artifacts = recipe
         .artifacts
         .iter()
@@ -189,13 +378,69 @@ fn place(
     let collect = artifacts
         .iter()
         .map(|path| CollectFile { path: path.clone(), bytes_max: ARTIFACT_BYTES_MAX });
-    let spec = RunSpec::new(argv.iter().map(|argument| names.fill(argument)))?
+    let spec = RunSpec::new(argv)?
         .env(environment(language))?
         .files(files)?
         .collect(collect.collect())?
         .limits(submission::apply(&COMPILE_LIMITS, &language.compile_limits))?;
     let image = language.image.clone();
-    Ok((Some(CompileStage { image, spec, artifacts }), Vec::new()))
+    Ok((Some(CompileStage { image, spec, artifacts, identity }), Vec::new()))
+}
+
+/// What makes two compilations the same: toolchain, arguments, files.
+fn compile_identity(language: &Language, argv: &[String], files: &[(String, Bytes)]) -> Identity {
+    let mut digest = Digest::new("compile");
+    digest.add(language.toolchain.as_bytes());
+    argv.iter().for_each(|argument| digest.add(argument.as_bytes()));
+    for (name, content) in files {
+        digest.add(name.as_bytes());
+        digest.add(content);
+    }
+    digest.finish()
+}
+
+impl std::io::Write for Digest {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        sha2::Digest::update(&mut self.0, part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes an [`Identity`]; each part goes in with its length, so that no two lists of parts are alike.
+#[derive(Debug)]
+pub struct Digest(sha2::Sha256);
+
+impl Digest {
+    /// An empty one for `what`.
+    #[must_use]
+    pub fn new(what: &str) -> Self {
+        let mut digest = Self(sha2::Digest::new());
+        digest.add(what.as_bytes());
+        digest.add(env!("CARGO_PKG_VERSION").as_bytes());
+        digest
+    }
+
+    /// Adds a part.
+    pub fn add(&mut self, part: &[u8]) {
+        sha2::Digest::update(&mut self.0, (part.len() as u64).to_le_bytes());
+        sha2::Digest::update(&mut self.0, part);
+    }
+
+    /// Adds a value as JSON.
+    pub fn add_json(&mut self, value: &impl serde::Serialize) {
+        // It hashes as it goes, and a hash cannot fail to take what it is given.
+        drop(serde_json::to_writer(self, value));
+    }
+
+    /// The identity of all parts.
+    #[must_use]
+    pub fn finish(self) -> Identity {
+        Identity(sha2::Digest::finalize(self.0).into())
+    }
 }
 
 fn run_spec(
@@ -217,8 +462,10 @@ pub fn warmups(language: &Language) -> Vec<Warmup> {
     }
     let names = Names::of(language, b"", Limits::default());
     let assertions = language.assertions.as_ref().map(|(_, recipe)| recipe);
+    let calls = language.calls.as_ref().map(|(_, recipe)| recipe);
     std::iter::once(&language.recipe)
         .chain(assertions)
+        .chain(calls)
         .map(|recipe| Warmup {
             argv: recipe.run.iter().map(|argument| names.fill(argument)).collect(),
             env: environment(language),
@@ -249,7 +496,8 @@ fn environment(language: &Language) -> Vec<String> {
     entries
 }
 
-fn input_files(files: &[(String, Bytes)]) -> Result<Vec<InputFile>, SpecError> {
+/// Files as the sandbox takes them.
+pub(crate) fn input_files(files: &[(String, Bytes)]) -> Result<Vec<InputFile>, SpecError> {
     let input = |(path, content): &(String, Bytes)| {
         let path = RelativePath::new(path.as_str())?;
         Ok(InputFile { path, content: content.clone(), mode: FileMode::Plain })
@@ -268,7 +516,7 @@ pub(crate) mod tests {
 
     pub(crate) fn valid(json: &str) -> ValidSubmission {
         let languages = Languages::resolve(|_| true).unwrap();
-        let rules = Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX };
+        let rules = Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX, testlib: None };
         rules.submission(serde_json::from_str(json).unwrap(), 0).unwrap()
     }
 

@@ -1,17 +1,28 @@
 //! What is known of a submission at the end, and how it goes on the wire.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{CompileResult, FailureClass, RunResponse, SubmissionResult, TestResult};
-use sandbox::Outcome;
+use protocol::{
+    Closeness, CompileResult, FailureClass, Feedback, OnFlag, RunResponse, Scoring,
+    SubmissionResult, TestResult,
+};
 use sandbox::outcome::{Captured, Termination, Usage};
+use sandbox::{Limits, Outcome};
 
 use crate::answer::AnswerReport;
+use crate::companions::Pair;
 use crate::compile::Compiled;
-use crate::grade::{Flag, Grade, Verdict};
+use crate::grade::{Grade, Mark, Verdict};
 use crate::limits::{STREAM_HEAD_BYTES, SUBMISSION_HEAD_BYTES};
+use crate::problem::TestInfo;
 use crate::reward;
+use crate::submission::Reply;
+
+mod judgement;
+
+pub use judgement::Judgement;
 
 /// What is known of a submission at the end.
 #[derive(Clone, Debug)]
@@ -32,19 +43,10 @@ pub struct Report {
     pub value_head: Option<f64>,
     /// How its reward is made.
     pub reward: reward::Plan,
-}
-
-/// What was found about a program.
-#[derive(Clone, Debug)]
-pub struct Judgement {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// One entry for each test; `None` where it was skipped.
-    pub tests: Vec<Option<TestReport>>,
-    /// What the compiler said.
-    pub compile: Option<CompileReport>,
-    /// Observations, sorted, each once.
-    pub flags: Vec<Flag>,
+    /// What the reply tells.
+    pub reply: Reply,
+    /// Whether the verdict was known from an equal submission.
+    pub cached: bool,
 }
 
 /// One test.
@@ -56,6 +58,15 @@ pub struct TestReport {
     usage: Usage,
     stdout: Head,
     stderr: Head,
+    fraction: f64,
+    message: Option<String>,
+    name: Option<String>,
+    closeness: Closeness,
+    hidden: bool,
+    confirmed: bool,
+    input: Head,
+    answer: Head,
+    transcript: Option<Bytes>,
 }
 
 /// What the compiler said.
@@ -85,7 +96,7 @@ pub struct JudgeFailure {
     /// Whether trying again may help.
     pub retry: Retry,
     /// For the client.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
 }
 
 /// Kinds of failure.
@@ -95,7 +106,7 @@ pub enum FailureKind {
     Infrastructure,
     /// The service is stopping.
     Shutdown,
-    /// No rule decides, and no reward model gave a usable verdict.
+    /// No rule decides, and no reward model gave a usable verdict; or the problem failed.
     Judge,
 }
 
@@ -151,18 +162,66 @@ impl Head {
 
 impl TestReport {
     /// What is kept of a graded outcome.
-    pub fn new(outcome: &Outcome, grade: Grade, budget: &mut HeadBudget) -> Self {
+    pub fn new(outcome: Outcome, grade: Grade, limits: &Limits, budget: &mut HeadBudget) -> Self {
         let stdout = Captured { bytes: grade.stdout, truncated: outcome.stdout.truncated };
         Self {
             verdict: grade.verdict,
             termination: outcome.termination,
             usage: outcome.usage,
+            closeness: closeness(&outcome, limits),
             stdout: budget.take(&stdout),
             stderr: budget.take(&outcome.stderr),
+            fraction: grade.fraction,
+            message: grade.message,
+            name: None,
+            hidden: false,
+            confirmed: false,
+            input: Head::default(),
+            answer: Head::default(),
+            transcript: None,
         }
     }
 
-    fn to_wire(&self) -> TestResult {
+    /// With what holds for the test, and whether a limit was confirmed.
+    #[must_use]
+    pub fn with_info(mut self, info: &TestInfo, confirmed: bool) -> Self {
+        (self.hidden, self.confirmed) = (info.hidden, confirmed);
+        self.name.clone_from(&info.name);
+        self
+    }
+
+    /// With its data, which a test that is not accepted may show.
+    #[must_use]
+    pub fn with_data(
+        mut self,
+        pair: &Pair,
+        transcript: Option<Bytes>,
+        budget: &mut HeadBudget,
+    ) -> Self {
+        if self.verdict != Verdict::Accepted && !self.hidden {
+            let captured = |bytes: &Bytes| Captured { bytes: bytes.clone(), truncated: false };
+            self.input = budget.take(&captured(&pair.input));
+            self.answer = budget.take(&captured(&pair.answer));
+        }
+        self.transcript = transcript;
+        self
+    }
+
+    /// What it came to.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { accepted: self.verdict == Verdict::Accepted, fraction: self.fraction }
+    }
+
+    fn bytes(&self) -> usize {
+        let heads = [&self.stdout, &self.stderr, &self.input, &self.answer];
+        let heads: usize = heads.iter().map(|head| head.bytes.len()).sum();
+        let message = self.message.as_ref().map_or(0, String::len);
+        heads + message + self.transcript.as_ref().map_or(0, Bytes::len) + size_of::<Self>()
+    }
+
+    /// The test as `show` allows.
+    fn to_wire(&self, show: Show) -> TestResult {
         let (exit_code, signal) = match self.termination {
             Termination::Exited { code } => (Some(code), None),
             Termination::Signalled { signal } => (None, Some(signal)),
@@ -171,7 +230,7 @@ impl TestReport {
             | Termination::MemoryLimit
             | Termination::OutputLimit => (None, None),
         };
-        TestResult {
+        let mut wire = TestResult {
             verdict: Some(self.verdict.into()),
             skipped: false,
             cpu_time_ms: milliseconds(self.usage.cpu_time),
@@ -179,17 +238,56 @@ impl TestReport {
             peak_memory_bytes: self.usage.peak_memory.0,
             exit_code,
             signal,
-            stdout: self.stdout.text(),
-            stdout_truncated: self.stdout.truncated,
-            stderr: self.stderr.text(),
-            stderr_truncated: self.stderr.truncated,
+            name: self.name.clone(),
+            score: Some(self.fraction),
+            closeness: Some(self.closeness),
+            confirmed: self.confirmed,
+            ..TestResult::default()
+        };
+        if show == Show::Verdict || self.hidden {
+            return wire;
         }
+        let failed = self.verdict != Verdict::Accepted;
+        let text = |head: &Head| failed.then(|| head.text());
+        wire.stdout = self.stdout.text();
+        wire.stdout_truncated = self.stdout.truncated;
+        wire.stderr = self.stderr.text();
+        wire.stderr_truncated = self.stderr.truncated;
+        wire.message.clone_from(&self.message);
+        (wire.input, wire.answer) = (text(&self.input), text(&self.answer));
+        let transcript = self.transcript.as_ref();
+        wire.transcript = transcript.map(|said| String::from_utf8_lossy(said).into_owned());
+        wire
     }
 
     /// What the test used.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+}
+
+/// What a reply tells of one test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    /// The verdict and what was used.
+    Verdict,
+    /// Everything.
+    All,
+}
+
+/// How close a run came to its limits.
+fn closeness(outcome: &Outcome, limits: &Limits) -> Closeness {
+    let share = |used: f64, limit: f64| if limit > 0.0 { used / limit } else { 0.0 };
+    #[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no exact bytes")]
+    let bytes = |used: u64, limit: u64| share(used as f64, limit as f64);
+    let time = |used: Duration, limit: Duration| share(used.as_secs_f64(), limit.as_secs_f64());
+    let output = outcome.stdout.bytes.len().max(outcome.stderr.bytes.len());
+    Closeness {
+        cpu_time: time(outcome.usage.cpu_time, limits.cpu_time),
+        wall_time: time(outcome.usage.wall_time, limits.wall_time),
+        memory: bytes(outcome.usage.peak_memory.0, limits.memory.0),
+        output: bytes(output as u64, limits.output.0),
     }
 }
 
@@ -236,14 +334,22 @@ impl Report {
             judge: None,
             value_head: None,
             reward: reward::Plan::default(),
+            reply: Reply::default(),
+            cached: false,
         }
     }
 
-    /// What is found, as far as rewards are concerned.
+    /// What is found, as far as rewards are concerned. What was flagged counts as not accepted where
+    /// flags say so.
     fn facts(&self, judgement: &Judgement) -> reward::Facts {
-        let tests = self.answer.is_none().then(|| reward::reward(judgement.verdict));
+        let zero = self.reply.on_flag == OnFlag::Zero && judgement.is_flagged();
+        let tests = self.answer.is_none().then(|| match self.reply.scoring {
+            _ if zero => 0.0,
+            Scoring::All => reward::reward(judgement.verdict),
+            Scoring::Points => judgement.points.fraction(),
+        });
         reward::Facts {
-            accepted: judgement.verdict == Verdict::Accepted,
+            accepted: judgement.verdict == Verdict::Accepted && !zero,
             tests,
             rules: self.answer.as_ref().and_then(AnswerReport::rules),
             judge: self.judge.as_ref().map(|judge| judge.score),
@@ -262,28 +368,60 @@ impl Report {
             judge: self.judge.clone(),
             ..SubmissionResult::default()
         };
-        match &self.judgement {
-            Err(failure) => SubmissionResult { failure: Some(failure.to_wire()), ..empty },
-            Ok(judgement) => {
-                let composition = reward::compose(&self.reward, &self.facts(judgement));
-                SubmissionResult {
-                    reward: Some(composition.reward),
-                    valid: true,
-                    verdict: Some(judgement.verdict.into()),
-                    tests: judgement.tests.iter().map(test_to_wire).collect(),
-                    compile: judgement.compile.as_ref().map(CompileReport::to_wire),
-                    flags: judgement.flags.iter().map(|flag| flag.name().to_owned()).collect(),
-                    components: composition.parts,
-                    ..empty
-                }
+        let judgement = match &self.judgement {
+            Err(failure) => {
+                return SubmissionResult { failure: Some(failure.to_wire()), ..empty };
+            }
+            Ok(judgement) => judgement,
+        };
+        let feedback = self.reply.feedback;
+        let mut wire = SubmissionResult {
+            verdict: Some(judgement.verdict.into()),
+            flags: judgement.flags.iter().map(|flag| flag.name().to_owned()).collect(),
+            points: self.answer.is_none().then_some(protocol::Points {
+                earned: judgement.points.earned,
+                total: judgement.points.total,
+            }),
+            cached: self.cached,
+            ..empty
+        };
+        if feedback != Feedback::None {
+            wire.tests = tests_to_wire(&judgement.tests, feedback);
+            if self.answer.is_none() {
+                wire.stages = judgement.stages(self.extraction);
             }
         }
+        if matches!(feedback, Feedback::FirstFailure | Feedback::Full) {
+            wire.compile = judgement.compile.as_ref().map(CompileReport::to_wire);
+        }
+        if self.reply.on_flag == OnFlag::Invalid && judgement.is_flagged() {
+            wire.verdict = None;
+            wire.failure = Some(protocol::Failure {
+                class: FailureClass::Flagged,
+                retryable: false,
+                message: format!("flagged: {}", wire.flags.join(", ")),
+            });
+            return wire;
+        }
+        let composition = reward::compose(&self.reward, &self.facts(judgement));
+        (wire.reward, wire.valid) = (Some(composition.reward), true);
+        wire.components = composition.parts;
+        wire
     }
 }
 
-fn test_to_wire(test: &Option<TestReport>) -> TestResult {
-    let skipped = || TestResult { skipped: true, ..TestResult::default() };
-    test.as_ref().map_or_else(skipped, TestReport::to_wire)
+fn tests_to_wire(tests: &[Option<TestReport>], feedback: Feedback) -> Vec<TestResult> {
+    let failed = |test: &TestReport| test.verdict != Verdict::Accepted;
+    let first = tests.iter().position(|test| test.as_ref().is_some_and(failed));
+    let one = |(at, test): (usize, &Option<TestReport>)| match test {
+        None => TestResult { skipped: true, ..TestResult::default() },
+        Some(test) => test.to_wire(match feedback {
+            Feedback::Full => Show::All,
+            Feedback::FirstFailure if Some(at) == first => Show::All,
+            Feedback::FirstFailure | Feedback::Verdict | Feedback::None => Show::Verdict,
+        }),
+    };
+    tests.iter().enumerate().map(one).collect()
 }
 
 impl RunReport {
@@ -324,7 +462,7 @@ impl JudgeFailure {
             Retry::Now | Retry::Later => true,
             Retry::Never => false,
         };
-        protocol::Failure { class, retryable, message: self.message.to_owned() }
+        protocol::Failure { class, retryable, message: self.message.to_string() }
     }
 }
 
@@ -402,7 +540,7 @@ mod tests {
         let failure = JudgeFailure {
             class: FailureKind::Infrastructure,
             retry: Retry::Now,
-            message: "a slot failed",
+            message: Cow::Borrowed("a slot failed"),
         };
         let report = Report::new(None, 0, Err(failure));
         let wire = report.to_wire();

@@ -1,7 +1,7 @@
 //! The seam to the sandbox: a place to run programs. The one thing that tests may fake.
 
 use futures_util::future::BoxFuture;
-use sandbox::spec::InputFile;
+use sandbox::spec::{InputFile, Streams};
 use sandbox::{Error, Image, Lease, Outcome, PoolStatus, RunSpec, SlotPool};
 
 /// A fixed number of slots.
@@ -12,16 +12,27 @@ pub trait Slots: Send + Sync + std::fmt::Debug {
         &'a self,
         image: Option<&'a Image>,
     ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>>;
+    /// Waits for two free slots at once, each with its image.
+    fn lease_pair<'a>(
+        &'a self,
+        images: [Option<&'a Image>; 2],
+    ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>>;
     /// What the slots are doing.
     fn status(&self) -> PoolStatus;
 }
 
 /// The right to use one slot until dropped.
-pub trait SlotLease: Send {
+pub trait SlotLease: Send + Sync {
     /// Puts files where programs can read and not write them, for all runs of the lease.
     fn install<'a>(&'a mut self, files: &'a [InputFile]) -> BoxFuture<'a, Result<(), Error>>;
     /// Runs one program to its end; dropping the future kills it.
     fn run<'a>(&'a mut self, spec: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>>;
+    /// The same, with standard streams that lead elsewhere.
+    fn run_with<'a>(
+        &'a mut self,
+        spec: &'a RunSpec,
+        streams: Streams,
+    ) -> BoxFuture<'a, Result<Outcome, Error>>;
 }
 
 impl Slots for SlotPool {
@@ -38,6 +49,16 @@ impl Slots for SlotPool {
         })
     }
 
+    fn lease_pair<'a>(
+        &'a self,
+        images: [Option<&'a Image>; 2],
+    ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>> {
+        Box::pin(async move {
+            let leases = Self::lease_pair(self, images).await?;
+            Ok(leases.map(|lease| Box::new(lease) as Box<dyn SlotLease>))
+        })
+    }
+
     fn status(&self) -> PoolStatus {
         Self::status(self)
     }
@@ -51,6 +72,14 @@ impl SlotLease for Lease {
     fn run<'a>(&'a mut self, spec: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>> {
         Box::pin(Self::run(self, spec))
     }
+
+    fn run_with<'a>(
+        &'a mut self,
+        spec: &'a RunSpec,
+        streams: Streams,
+    ) -> BoxFuture<'a, Result<Outcome, Error>> {
+        Box::pin(Self::run_with(self, spec, streams))
+    }
 }
 
 /// Slots that answer from a script, for tests of what happens around them.
@@ -60,7 +89,7 @@ pub(crate) mod scripted {
     use std::sync::{Arc, Mutex};
 
     use super::{
-        BoxFuture, Error, Image, InputFile, Outcome, PoolStatus, RunSpec, SlotLease, Slots,
+        BoxFuture, Error, Image, InputFile, Outcome, PoolStatus, RunSpec, SlotLease, Slots, Streams,
     };
 
     type Script = Arc<Mutex<VecDeque<Result<Outcome, Error>>>>;
@@ -91,6 +120,16 @@ pub(crate) mod scripted {
             Box::pin(async { Ok(Box::new(lease) as Box<dyn SlotLease>) })
         }
 
+        fn lease_pair<'a>(
+            &'a self,
+            _: [Option<&'a Image>; 2],
+        ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>> {
+            *self.leases.lock().unwrap() += 2;
+            let leases = [(); 2].map(|()| ScriptedLease(Arc::clone(&self.script)));
+            let leases = leases.map(|lease| Box::new(lease) as Box<dyn SlotLease>);
+            Box::pin(async { Ok(leases) })
+        }
+
         fn status(&self) -> PoolStatus {
             PoolStatus { slots: 2, leased: 0, standing: 2, building: 0, rebuilt: 0 }
         }
@@ -101,6 +140,14 @@ pub(crate) mod scripted {
     impl SlotLease for ScriptedLease {
         fn install<'a>(&'a mut self, _: &'a [InputFile]) -> BoxFuture<'a, Result<(), Error>> {
             Box::pin(async { Ok(()) })
+        }
+
+        fn run_with<'a>(
+            &'a mut self,
+            spec: &'a RunSpec,
+            _: Streams,
+        ) -> BoxFuture<'a, Result<Outcome, Error>> {
+            self.run(spec)
         }
 
         fn run<'a>(&'a mut self, _: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>> {

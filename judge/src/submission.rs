@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::Limits as WireLimits;
+use protocol::{Feedback, Limits as WireLimits, OnFlag, Scoring};
 use sandbox::Limits;
 use sandbox::limits::LIMITS_MIN;
 
 use crate::extract::{self, Extraction};
 use crate::language::{Language, LanguageError, Languages};
 use crate::limits;
-use crate::problem::Problem;
-use crate::problem::inline::{self, ProblemError};
+use crate::plan::{Digest, Identity};
+use crate::problem::inline::{self, Context, ProblemError};
+use crate::problem::{Problem, Task};
 
 /// A submission that may be judged.
 #[derive(Clone, Debug)]
@@ -32,8 +33,44 @@ pub struct ValidSubmission {
     pub problem: Problem,
     /// Limits of each test.
     pub limits: Limits,
+    /// Whether the wall time was asked for, and does not follow from something else.
+    pub wall_time_is_given: bool,
+    /// Bytes of output that a problem may allow.
+    pub output_max: sandbox::limits::Bytes,
     /// What follows a test that is not accepted.
     pub after_failure: AfterFailure,
+    /// How the reply is made of the judgement.
+    pub reply: Reply,
+    /// What makes two submissions the same; `None` where it is to be judged anew.
+    pub identity: Option<Identity>,
+}
+
+/// How the reply is made of a judgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// What it tells.
+    pub feedback: Feedback,
+    /// What a flag does to the reward.
+    pub on_flag: OnFlag,
+    /// What the reward counts.
+    pub scoring: Scoring,
+}
+
+/// Words in a source by which a program may do something else each time.
+const VARYING: [&str; 16] = [
+    "rand", "time", "clock", "urandom", "uuid", "Date", "getpid", "thread", "Thread", "async",
+    "/proc", "secrets", "hash(", "id(", "environ", "nondet",
+];
+
+impl ValidSubmission {
+    /// Whether the program may do something else the next time, by the words in it. What it finds so
+    /// is judged every time.
+    #[must_use]
+    pub fn may_vary(&self) -> bool {
+        let Some(source) = self.code.source() else { return false };
+        let source = String::from_utf8_lossy(&source);
+        VARYING.iter().any(|word| source.contains(word))
+    }
 }
 
 /// The program of a submission.
@@ -136,6 +173,18 @@ pub enum SubmissionError {
         /// The language.
         language: String,
     },
+    /// No driver that calls functions.
+    #[error("functions are not called in {language:?}")]
+    NoCalls {
+        /// The language.
+        language: String,
+    },
+    /// No way to join it with a main program.
+    #[error("problems with a signature are not judged in {language:?}, but in c and cpp")]
+    NoSignature {
+        /// The language.
+        language: String,
+    },
     /// A path outside the folder of the run.
     #[error("`files`: {reason}")]
     Path {
@@ -151,6 +200,8 @@ pub struct Rules<'a> {
     pub languages: &'a Languages,
     /// The largest limits that may be asked for.
     pub limits_max: &'a Limits,
+    /// The operator's copy of `testlib.h`, where there is one.
+    pub testlib: Option<&'a Bytes>,
 }
 
 impl Rules<'_> {
@@ -181,14 +232,35 @@ impl Rules<'_> {
             (None, None) => return Err(SubmissionError::Code { given: "neither" }),
             (Some(_), Some(_)) => return Err(SubmissionError::Code { given: "both" }),
         };
-        let problem = inline::read(wire.problem)?;
-        if matches!(problem, Problem::Assertions { .. }) && language.assertions.is_none() {
-            return Err(SubmissionError::NoAssertions { language: language.name.clone() });
-        }
         let limits = self.limits(&wire.limits, &language)?;
+        let identity = (!wire.fresh).then(|| {
+            let mut digest = Digest::new("verdict");
+            digest.add(language.toolchain.as_bytes());
+            digest.add(&code.source().unwrap_or_default());
+            digest.add(format!("{limits:?} {:?} {}", wire.limits, wire.stop_early).as_bytes());
+            digest.add(self.testlib.map_or(&[][..], |testlib| testlib));
+            digest.add_json(&wire.problem);
+            digest.finish()
+        });
+        let Self { languages, limits_max, testlib } = *self;
+        let problem = inline::read(wire.problem, &Context { languages, limits_max, testlib })?;
+        check_kind(&problem, &language)?;
         let after_failure =
             if wire.stop_early { AfterFailure::Stop } else { AfterFailure::Continue };
-        Ok(ValidSubmission { id: wire.id, index, language, code, problem, limits, after_failure })
+        let reply = Reply { feedback: wire.feedback, on_flag: wire.on_flag, scoring: wire.scoring };
+        Ok(ValidSubmission {
+            id: wire.id,
+            index,
+            language,
+            code,
+            problem,
+            limits,
+            wall_time_is_given: wire.limits.wall_time_ms.is_some(),
+            output_max: limits_max.output,
+            after_failure,
+            reply,
+            identity,
+        })
     }
 
     /// Checks a program to run without judging.
@@ -232,6 +304,23 @@ impl Rules<'_> {
             limits.wall_time = wall_time_for(limits.cpu_time).min(self.limits_max.wall_time);
         }
         Ok(limits)
+    }
+}
+
+/// Whether the language can do what the problem asks for.
+fn check_kind(problem: &Problem, language: &Language) -> Result<(), SubmissionError> {
+    let name = || language.name.clone();
+    match &problem.task {
+        Task::Assertions { .. } if language.assertions.is_none() => {
+            Err(SubmissionError::NoAssertions { language: name() })
+        }
+        Task::Calls(_) if language.calls.is_none() => {
+            Err(SubmissionError::NoCalls { language: name() })
+        }
+        Task::Stdio(stdio) if stdio.signature.is_some() && !matches!(&*name(), "c" | "cpp") => {
+            Err(SubmissionError::NoSignature { language: name() })
+        }
+        Task::Assertions { .. } | Task::Calls(_) | Task::Stdio(_) => Ok(()),
     }
 }
 
@@ -317,7 +406,8 @@ mod tests {
 
     fn check(json: &str) -> Result<ValidSubmission, SubmissionError> {
         let languages = Languages::resolve(|path| !path.contains("rustc")).unwrap();
-        let rules = Rules { languages: &languages, limits_max: &limits::PROGRAM_LIMITS_MAX };
+        let rules =
+            Rules { languages: &languages, limits_max: &limits::PROGRAM_LIMITS_MAX, testlib: None };
         rules.submission(serde_json::from_str(json).unwrap(), 0)
     }
 

@@ -102,6 +102,10 @@ impl TaskRules<'_> {
             }
             WireProblem::Stdio(_)
             | WireProblem::Assertions(_)
+            | WireProblem::Function(_)
+            | WireProblem::InputOutput(_)
+            | WireProblem::Livecodebench(_)
+            | WireProblem::Dmoj(_)
             | WireProblem::Unsupported { .. } => Subject::Program,
         };
         check_group(&wire)?;
@@ -116,7 +120,10 @@ impl TaskRules<'_> {
         };
         let work = match subject {
             Subject::Program if wire.answer.is_some() => {
-                return Err(TaskError::Field { field: "answer", kind: "stdio or assertions" });
+                return Err(TaskError::Field {
+                    field: "answer",
+                    kind: "stdio, assertions and the like",
+                });
             }
             Subject::Program => Work::Program(Box::new(self.programs.submission(wire, index)?)),
             Subject::Answer => Work::Answer(Box::new(self.answer(wire, index)?)),
@@ -136,8 +143,15 @@ impl TaskRules<'_> {
             WireProblem::FreeForm(problem) => answer::free_form(problem, judges)?,
             WireProblem::Stdio(_)
             | WireProblem::Assertions(_)
+            | WireProblem::Function(_)
+            | WireProblem::InputOutput(_)
+            | WireProblem::Livecodebench(_)
+            | WireProblem::Dmoj(_)
             | WireProblem::Unsupported { .. } => {
-                return Err(TaskError::Field { field: "answer", kind: "stdio or assertions" });
+                return Err(TaskError::Field {
+                    field: "answer",
+                    kind: "stdio, assertions and the like",
+                });
             }
         };
         let (answer, extraction) = match (wire.answer, wire.completion) {
@@ -233,7 +247,8 @@ pub(crate) mod tests {
             judges: vec!["judge".to_owned()],
             value_heads: vec!["head".to_owned()],
         };
-        let programs = Rules { languages: &languages, limits_max: &limits::PROGRAM_LIMITS_MAX };
+        let programs =
+            Rules { languages: &languages, limits_max: &limits::PROGRAM_LIMITS_MAX, testlib: None };
         let rules = TaskRules { programs, reward_models: &names };
         let wire: Submission = serde_json::from_str(json).unwrap();
         let groups = Groups::of(std::slice::from_ref(&wire)).unwrap();

@@ -4,13 +4,14 @@ use std::io::IsTerminal as _;
 
 use prometheus::{
     Encoder, HistogramOpts, HistogramTimer, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Opts, Registry, TextEncoder,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use sandbox::PoolStatus;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 use crate::grade::Verdict;
+use crate::store::Source;
 
 /// Buckets of durations, from a warm start to a slow compiler.
 const SECONDS: [f64; 14] =
@@ -50,6 +51,9 @@ pub struct Metrics {
     failures: IntCounterVec,
     answers: IntCounterVec,
     retries: IntCounter,
+    confirmations: IntCounter,
+    cache_lookups: IntCounterVec,
+    cache_bytes: IntGaugeVec,
     refused: IntCounter,
     slots: IntGauge,
     slots_leased: IntGauge,
@@ -59,7 +63,7 @@ pub struct Metrics {
 }
 
 /// What `kind` of a failure can be, as the pipeline names the sandbox's errors.
-const FAILURE_KINDS: [&str; 6] = ["build", "closed", "io", "launch", "slot", "spec"];
+const FAILURE_KINDS: [&str; 7] = ["build", "closed", "io", "launch", "problem", "slot", "spec"];
 
 impl Metrics {
     /// All metrics, at zero.
@@ -93,6 +97,19 @@ impl Metrics {
                 &["verdict", "reason"],
             )?,
             retries: IntCounter::new("assay_retries_total", "Submissions tried again")?,
+            confirmations: IntCounter::new(
+                "assay_confirmations_total",
+                "Runs made again alone because a limit was met on a busy machine",
+            )?,
+            cache_lookups: counters(
+                "assay_cache_lookups_total",
+                "Lookups by cache: kept, shared with another that was under way, or found anew",
+                &["cache", "source"],
+            )?,
+            cache_bytes: IntGaugeVec::new(
+                Opts::new("assay_cache_bytes", "Bytes that a cache holds"),
+                &["cache"],
+            )?,
             refused: IntCounter::new(
                 "assay_queue_refused_total",
                 "Requests refused because the queue was full",
@@ -122,6 +139,9 @@ impl Metrics {
         registry.register(Box::new(self.failures.clone()))?;
         registry.register(Box::new(self.answers.clone()))?;
         registry.register(Box::new(self.retries.clone()))?;
+        registry.register(Box::new(self.confirmations.clone()))?;
+        registry.register(Box::new(self.cache_lookups.clone()))?;
+        registry.register(Box::new(self.cache_bytes.clone()))?;
         registry.register(Box::new(self.refused.clone()))?;
         registry.register(Box::new(self.slots.clone()))?;
         registry.register(Box::new(self.slots_leased.clone()))?;
@@ -164,6 +184,23 @@ impl Metrics {
     /// Counts a second attempt.
     pub fn retried(&self) {
         self.retries.inc();
+    }
+
+    /// Counts a run that was made again alone.
+    pub fn confirmed(&self) {
+        self.confirmations.inc();
+    }
+
+    /// Counts a lookup in a cache, which holds `bytes` now.
+    pub fn remembered(&self, cache: &str, source: Source, bytes: usize) {
+        let name = match source {
+            Source::Kept => "kept",
+            Source::Shared => "shared",
+            Source::Found => "found",
+        };
+        self.cache_lookups.with_label_values(&[cache, name]).inc();
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.cache_bytes.with_label_values(&[cache]).set(bytes);
     }
 
     /// Counts a request that found the queue full.

@@ -207,7 +207,8 @@ impl RunSpec {
     /// # Errors
     /// Outside its bounds.
     pub fn wall_time(self, wall_time: std::time::Duration) -> Result<Self, SpecError> {
-        let limits = Limits { wall_time: wall_time.min(limits::LIMITS_MAX.wall_time), ..self.limits };
+        let limits =
+            Limits { wall_time: wall_time.min(limits::LIMITS_MAX.wall_time), ..self.limits };
         self.limits(limits)
     }
 

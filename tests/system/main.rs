@@ -6,6 +6,7 @@
 
 mod cli;
 mod faults;
+mod formats;
 mod ground;
 mod humaneval;
 mod images;
@@ -83,6 +84,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(service::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());
+    trials.extend(formats::trials());
     trials.extend(cli::trials());
     trials.extend(programs::trials()?);
     trials.extend(humaneval::trials());

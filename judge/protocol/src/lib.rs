@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod checker;
 mod error;
 mod language;
 mod problem;
@@ -19,19 +20,21 @@ pub use answer::{
     JudgeOptions, ListOrderRule, MathPolicy, MathProblem, Normalization, NumericRule, PercentRule,
     SymbolRule, Undecided, UnitRule, VoteMode,
 };
+pub use checker::{Checker, CheckerSchema};
 pub use error::{ErrorBody, ErrorDetail};
 pub use language::{LanguageInfo, LanguagesResponse};
 pub use problem::{
-    AssertionsProblem, Checker, CheckerName, CheckerSchema, LATER_KINDS, Problem, ProblemSchema,
-    StdioProblem, TestCase,
+    AssertionsProblem, CallCase, DmojProblem, FileContent, FunctionProblem, HelperProgram,
+    InputOutputProblem, LATER_KINDS, LivecodebenchProblem, LivecodebenchTest, Problem,
+    ProblemSchema, StdioProblem, TestCase, TestGroup,
 };
 pub use result::{
-    CompileResult, Extraction, Failure, FailureClass, JudgeResponse, SubmissionResult, TestResult,
-    Verdict,
+    Closeness, CompileResult, Extraction, Failure, FailureClass, JudgeResponse, Points,
+    StageResult, SubmissionResult, TestResult, Verdict,
 };
 pub use reward::{
     ComponentKind, ComponentResult, ComponentSpec, FormatSpec, JudgeResult, JudgeVote,
     JudgeVoteVerdict, RewardSpec,
 };
 pub use run::{RunRequest, RunResponse, Termination};
-pub use submission::{JudgeRequest, Limits, Submission};
+pub use submission::{Feedback, JudgeRequest, Limits, OnFlag, Scoring, Submission};

@@ -3,17 +3,19 @@
 //! `kind` is read first, so that a kind this version does not judge is told apart from a broken
 //! problem: it arrives as [`Problem::Unsupported`], and the service words the error.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
-use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde::ser::{SerializeMap, Serializer};
+use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::answer::{AnswerProblem, FreeFormProblem, MathProblem};
+use crate::checker::{Checker, CheckerSchema};
+use crate::submission::Limits;
 
 /// Kinds that belong to the wire format but are not judged by this version.
-pub const LATER_KINDS: [&str; 4] = ["function", "unit_tests", "repository", "dmoj"];
+pub const LATER_KINDS: [&str; 2] = ["unit_tests", "repository"];
 
 /// What a program should do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +31,14 @@ pub enum Problem {
     Answer(AnswerProblem),
     /// Is an answer that only a reward model can judge.
     FreeForm(FreeFormProblem),
+    /// Has a function that is called, and whose results are compared.
+    Function(FunctionProblem),
+    /// The `input_output` of LiveCodeBench, APPS and TACO: standard input, or calls of `fn_name`.
+    InputOutput(InputOutputProblem),
+    /// A row of LiveCodeBench.
+    Livecodebench(LivecodebenchProblem),
+    /// A problem folder of DMOJ.
+    Dmoj(DmojProblem),
     /// Another kind.
     #[serde(skip)]
     Unsupported {
@@ -52,10 +62,18 @@ pub enum ProblemSchema {
     Answer(AnswerProblem),
     /// Is an answer that only a reward model can judge.
     FreeForm(FreeFormProblem),
+    /// Has a function that is called, and whose results are compared.
+    Function(FunctionProblem),
+    /// The `input_output` of LiveCodeBench, APPS and TACO: standard input, or calls of `fn_name`.
+    InputOutput(InputOutputProblem),
+    /// A row of LiveCodeBench.
+    Livecodebench(LivecodebenchProblem),
+    /// A problem folder of DMOJ.
+    Dmoj(DmojProblem),
 }
 
 /// Test cases of input and answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StdioProblem {
     /// At least one test case; they run in this order.
@@ -64,17 +82,169 @@ pub struct StdioProblem {
     #[serde(default)]
     #[schema(value_type = CheckerSchema)]
     pub checker: Checker,
+    /// Tests that are scored together; a test that is in none is a group of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<TestGroup>,
+    /// A program that talks with the submission while it runs; standard input is then its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interactor: Option<HelperProgram>,
 }
 
 /// One input and its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestCase {
     /// What the program reads; empty where left out.
     #[serde(default)]
     pub stdin: String,
-    /// What it should write.
+    /// What it should write; may be empty where a program of the problem judges.
     pub stdout: String,
+    /// What it is worth; 1 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<f64>,
+    /// Whether its input, answer and output stay out of replies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+}
+
+/// Tests that are scored together: the group earns the part that its worst test earns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestGroup {
+    /// Positions of its tests, from 0, in one piece.
+    pub tests: Vec<usize>,
+    /// What it is worth; 1 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<f64>,
+    /// Positions of earlier groups that must pass before it is run.
+    #[serde(default)]
+    pub depends_on: Vec<usize>,
+    /// Whether the tests after one that is not accepted are skipped.
+    #[serde(default = "yes")]
+    pub stop_early: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A program of the problem: a checker, an interactor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HelperProgram {
+    /// A name or alias of `GET /v1/languages`.
+    pub language: String,
+    /// Its source.
+    pub source: String,
+    /// Files beside it, such as headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, FileContent>,
+    /// Arguments of its compiler.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+    /// What its arguments and its exit code mean: `default`, `testlib`, `coci` or `peg`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// What it may use.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+}
+
+/// What is in a file: text, or bytes in base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum FileContent {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes {
+        /// In the standard alphabet, padded.
+        base64: String,
+    },
+}
+
+/// Calls of a function, each in a process of its own. What it prints does not matter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionProblem {
+    /// The function's name; one of a class `Solution` is found without it.
+    pub entry: String,
+    /// At least one call.
+    pub tests: Vec<CallCase>,
+    /// How results are compared: `plain`, `lcb`, `apps`, or `floats` with its tolerances.
+    #[serde(default = "plain")]
+    #[schema(value_type = CheckerSchema)]
+    pub compare: Checker,
+}
+
+fn plain() -> Checker {
+    Checker::named("plain")
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallCase {
+    /// The arguments.
+    pub args: Vec<Value>,
+    /// The result.
+    pub expected: Value,
+    /// What it is worth; 1 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<f64>,
+    /// Whether its arguments and results stay out of replies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+}
+
+/// `input_output` as LiveCodeBench, APPS and TACO have it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InputOutputProblem {
+    /// Texts, or lists of lines; with `fn_name` the arguments, one JSON value a line.
+    pub inputs: Vec<Value>,
+    /// As many texts or lists of lines; with `fn_name` a JSON value each.
+    pub outputs: Vec<Value>,
+    /// The function that is called; where left out, programs read standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fn_name: Option<String>,
+    /// Whose rules: `lcb` (the default), `apps`, `prime_code`, `verl` or `sandbox_fusion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+}
+
+/// The tests of a row of LiveCodeBench.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LivecodebenchProblem {
+    /// The public tests and the private ones.
+    pub tests: Vec<LivecodebenchTest>,
+    /// The row's metadata, whose `func_name` names the function.
+    #[serde(default)]
+    pub metadata: Value,
+}
+
+/// One test of a row of LiveCodeBench.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LivecodebenchTest {
+    /// Standard input, or the arguments, one JSON value a line.
+    pub input: String,
+    /// Standard output, or the result.
+    pub output: String,
+    /// `stdin` or `functional`; the same for all tests of a row.
+    pub testtype: String,
+    /// Whether it stays out of replies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+}
+
+/// The files of a problem folder of DMOJ. Time and memory come from the submission's limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DmojProblem {
+    /// By name; `init.yml` among them, archives as base64.
+    pub files: BTreeMap<String, FileContent>,
 }
 
 /// An assertion program.
@@ -85,133 +255,8 @@ pub struct AssertionsProblem {
     pub code: String,
 }
 
-/// How output is compared with the answer: a name, or an object with a name and its options.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Checker {
-    /// The same tokens, whatever white space is between them.
-    #[default]
-    Tokens,
-    /// The same bytes.
-    Exact,
-    /// Tokens; numbers may differ by an absolute or a relative tolerance.
-    Floats {
-        /// Absolute tolerance.
-        absolute: f64,
-        /// Relative tolerance.
-        relative: f64,
-    },
-}
-
-/// The shape of [`Checker`] in the OpenAPI description.
-#[derive(Clone, Debug, ToSchema, Serialize)]
-#[schema(as = Checker)]
-#[serde(untagged)]
-pub enum CheckerSchema {
-    /// `tokens`, `exact`, or `floats` with its default tolerances.
-    Name(CheckerName),
-    /// A name with options.
-    WithOptions {
-        /// Only `floats` takes options.
-        name: CheckerName,
-        /// Absolute tolerance of `floats`.
-        absolute: Option<f64>,
-        /// Relative tolerance of `floats`.
-        relative: Option<f64>,
-    },
-}
-
-/// Names of checkers.
-#[derive(Clone, Copy, Debug, ToSchema, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckerName {
-    /// The same tokens.
-    Tokens,
-    /// The same bytes.
-    Exact,
-    /// Tokens, numbers within a tolerance.
-    Floats,
-}
-
-impl Checker {
-    /// Tolerance of `floats` where none is given.
-    pub const TOLERANCE_DEFAULT: f64 = 1e-6;
-
-    fn from_parts<E: de::Error>(
-        name: &str,
-        absolute: Option<f64>,
-        relative: Option<f64>,
-    ) -> Result<Self, E> {
-        let tolerances = absolute.is_some() || relative.is_some();
-        match name {
-            "tokens" | "exact" if tolerances => {
-                Err(E::custom(format!("checker `{name}` takes no tolerance")))
-            }
-            "tokens" => Ok(Self::Tokens),
-            "exact" => Ok(Self::Exact),
-            "floats" if !tolerances => Ok(Self::Floats {
-                absolute: Self::TOLERANCE_DEFAULT,
-                relative: Self::TOLERANCE_DEFAULT,
-            }),
-            "floats" => Ok(Self::Floats {
-                absolute: absolute.unwrap_or(0.0),
-                relative: relative.unwrap_or(0.0),
-            }),
-            other => Err(E::unknown_variant(other, &["tokens", "exact", "floats"])),
-        }
-    }
-}
-
-impl Serialize for Checker {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Tokens => serializer.serialize_str("tokens"),
-            Self::Exact => serializer.serialize_str("exact"),
-            Self::Floats { absolute, relative } => {
-                let mut map = serializer.serialize_map(Some(3))?;
-                map.serialize_entry("name", "floats")?;
-                map.serialize_entry("absolute", absolute)?;
-                map.serialize_entry("relative", relative)?;
-                map.end()
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Checker {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CheckerVisitor;
-        impl<'de> Visitor<'de> for CheckerVisitor {
-            type Value = Checker;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "a checker: \"tokens\", \"exact\", \"floats\", or an object with a name",
-                )
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Checker, E> {
-                Checker::from_parts(name, None, None)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Checker, A::Error> {
-                #[derive(Deserialize)]
-                #[serde(deny_unknown_fields)]
-                struct Parts {
-                    name: String,
-                    absolute: Option<f64>,
-                    relative: Option<f64>,
-                }
-                let parts = Parts::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Checker::from_parts(&parts.name, parts.absolute, parts.relative)
-            }
-        }
-        deserializer.deserialize_any(CheckerVisitor)
-    }
-}
-
 impl<'de> Deserialize<'de> for Problem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde_json::Value;
         let mut fields = serde_json::Map::<String, Value>::deserialize(deserializer)?;
         let kind = match fields.remove("kind") {
             Some(Value::String(kind)) => kind,
@@ -228,6 +273,14 @@ impl<'de> Deserialize<'de> for Problem {
             "math" => MathProblem::deserialize(fields).map(Self::Math).map_err(worded),
             "answer" => AnswerProblem::deserialize(fields).map(Self::Answer).map_err(worded),
             "free_form" => FreeFormProblem::deserialize(fields).map(Self::FreeForm).map_err(worded),
+            "function" => FunctionProblem::deserialize(fields).map(Self::Function).map_err(worded),
+            "input_output" => {
+                InputOutputProblem::deserialize(fields).map(Self::InputOutput).map_err(worded)
+            }
+            "livecodebench" => {
+                LivecodebenchProblem::deserialize(fields).map(Self::Livecodebench).map_err(worded)
+            }
+            "dmoj" => DmojProblem::deserialize(fields).map(Self::Dmoj).map_err(worded),
             _ => Ok(Self::Unsupported { kind }),
         }
     }
@@ -237,32 +290,10 @@ impl<'de> Deserialize<'de> for Problem {
 mod tests {
     use super::*;
 
-    fn checker(json: &str) -> Result<Checker, String> {
-        serde_json::from_str(json).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn checkers_are_read_by_name_or_with_options() {
-        assert_eq!(checker("\"tokens\""), Ok(Checker::Tokens));
-        assert_eq!(checker("{\"name\":\"exact\"}"), Ok(Checker::Exact));
-        let floats = Checker::Floats { absolute: 1e-6, relative: 1e-6 };
-        assert_eq!(checker("\"floats\""), Ok(floats));
-        let absolute = Checker::Floats { absolute: 0.5, relative: 0.0 };
-        assert_eq!(checker("{\"name\":\"floats\",\"absolute\":0.5}"), Ok(absolute));
-    }
-
-    #[test]
-    fn a_checker_with_a_wrong_name_or_option_is_refused_with_the_names() {
-        assert!(checker("\"token\"").unwrap_err().contains("`tokens`, `exact`, `floats`"));
-        assert!(checker("{\"name\":\"tokens\",\"absolute\":1}").is_err());
-        assert!(checker("{\"name\":\"floats\",\"epsilon\":1}").is_err());
-        assert!(checker("3").unwrap_err().contains("a checker"));
-    }
-
     #[test]
     fn a_later_kind_is_told_apart_from_a_broken_problem() {
-        let later: Problem = serde_json::from_str(r#"{"kind":"dmoj","answer":"3"}"#).unwrap();
-        assert_eq!(later, Problem::Unsupported { kind: "dmoj".into() });
+        let later: Problem = serde_json::from_str(r#"{"kind":"repository","answer":"3"}"#).unwrap();
+        assert_eq!(later, Problem::Unsupported { kind: "repository".into() });
         let broken = serde_json::from_str::<Problem>(r#"{"kind":"stdio","test":[]}"#);
         assert!(broken.unwrap_err().to_string().contains("unknown field `test`"));
         let missing = serde_json::from_str::<Problem>(r#"{"tests":[]}"#);
@@ -272,8 +303,9 @@ mod tests {
     #[test]
     fn a_problem_survives_the_wire() {
         let problem = Problem::Stdio(StdioProblem {
-            tests: vec![TestCase { stdin: "1".into(), stdout: "2".into() }],
-            checker: Checker::Floats { absolute: 0.1, relative: 0.0 },
+            tests: vec![TestCase { stdin: "1".into(), stdout: "2".into(), ..TestCase::default() }],
+            checker: Checker::named("lcb"),
+            ..StdioProblem::default()
         });
         let wire = serde_json::to_string(&problem).unwrap();
         assert_eq!(serde_json::from_str::<Problem>(&wire).unwrap(), problem);

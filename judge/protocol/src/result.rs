@@ -67,6 +67,45 @@ pub struct SubmissionResult {
     /// The parts of the reward, where the submission says how it is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentResult>,
+    /// What became of each stage, in order.
+    pub stages: Vec<StageResult>,
+    /// The points of all tests together; null where nothing was judged.
+    pub points: Option<Points>,
+    /// Whether the verdict was known from an equal submission.
+    pub cached: bool,
+}
+
+/// Points of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Points {
+    /// What it earned.
+    pub earned: f64,
+    /// What there was to earn.
+    pub total: f64,
+}
+
+/// What became of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StageResult {
+    /// `extract`, `apply`, `compile`, `run` or `grade`.
+    pub stage: String,
+    /// `ok`, `failed`, or `skipped` because an earlier one failed.
+    pub outcome: String,
+    /// What went wrong, for whoever wrote the program.
+    pub message: Option<String>,
+}
+
+/// How close a run came to its limits, each as a part of the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Closeness {
+    /// Processor time.
+    pub cpu_time: f64,
+    /// Time on the clock.
+    pub wall_time: f64,
+    /// Memory.
+    pub memory: f64,
+    /// The longer of the two output streams.
+    pub output: f64,
 }
 
 /// The result of one test.
@@ -94,6 +133,26 @@ pub struct TestResult {
     pub stderr: String,
     /// Whether there was more standard error than is shown.
     pub stderr_truncated: bool,
+    /// Its name, where tests have names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The part of its points that it earned; null where it was skipped.
+    pub score: Option<f64>,
+    /// What the checker said to the program's author, or why the result is not the right one.
+    pub message: Option<String>,
+    /// How close the run came to its limits; null where it was skipped.
+    pub closeness: Option<Closeness>,
+    /// Whether a limit was met while the machine was busy, and the run made again alone.
+    pub confirmed: bool,
+    /// The first part of its input; null where it is hidden or not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// The first part of its answer; null where it is hidden or not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// What the program and the interactor said to each other; null where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<String>,
 }
 
 /// What the compiler said.
@@ -138,8 +197,11 @@ pub enum FailureClass {
     Infrastructure,
     /// The service was stopped before the submission was judged.
     Shutdown,
-    /// No rule decides and no reward model gave a usable verdict.
+    /// No rule decides and no reward model gave a usable verdict; or the problem failed: its checker,
+    /// interactor or generator did not do its work.
     Judge,
+    /// A flag was raised, and flags make results invalid.
+    Flagged,
 }
 
 /// How program or answer was taken from the completion.

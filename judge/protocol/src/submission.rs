@@ -59,6 +59,58 @@ pub struct Submission {
     /// Tokens of the response, for the component `length`; where left out, its characters count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_tokens: Option<u64>,
+    /// What the reply tells about tests and stages.
+    #[serde(default)]
+    pub feedback: Feedback,
+    /// What a flag does to the reward.
+    #[serde(default)]
+    pub on_flag: OnFlag,
+    /// What the reward counts.
+    #[serde(default)]
+    pub scoring: Scoring,
+    /// Whether to judge anew even where the verdict is known.
+    #[serde(default)]
+    pub fresh: bool,
+}
+
+/// What the reply tells about tests and stages. A test that is `hidden` never shows its input, its
+/// answer or what the program wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Feedback {
+    /// Verdict and reward only.
+    None,
+    /// The outcome of each stage and the verdict of each test, too.
+    Verdict,
+    /// What the compiler said and the first test that failed, too, with its input and answer.
+    FirstFailure,
+    /// Everything of every test.
+    #[default]
+    Full,
+}
+
+/// What a flag of a cheat does to the reward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFlag {
+    /// Nothing.
+    Ignore,
+    /// The reward is 0.
+    #[default]
+    Zero,
+    /// There is no reward, and the result is not valid.
+    Invalid,
+}
+
+/// What the reward counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scoring {
+    /// 1 where every test was accepted, else 0.
+    #[default]
+    All,
+    /// The part of the points that was earned.
+    Points,
 }
 
 /// What one run may use.

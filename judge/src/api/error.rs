@@ -155,6 +155,13 @@ impl From<SubmissionError> for ApiError {
                  use a problem of kind stdio"
                     .to_owned(),
             ),
+            SubmissionError::NoCalls { .. } => (
+                "calls_unsupported",
+                "functions are called in python, javascript, java and cpp".to_owned(),
+            ),
+            SubmissionError::NoSignature { .. } => {
+                ("signature_unsupported", "send a program in c or cpp".to_owned())
+            }
             SubmissionError::Path { .. } => (
                 "invalid_path",
                 "use a relative path of plain names, such as data/input.txt".to_owned(),
@@ -217,7 +224,11 @@ fn answer_hint(error: &AnswerError) -> (&'static str, String) {
 }
 
 fn problem_hint(error: &ProblemError) -> (&'static str, String) {
-    let kinds = || "kinds judged: stdio, assertions, math, answer, free_form".to_owned();
+    let kinds = || {
+        "kinds judged: stdio, function, input_output, livecodebench, dmoj, assertions, math, \
+                     answer, free_form"
+            .to_owned()
+    };
     match error {
         ProblemError::UnsupportedKind { .. } => ("unsupported_problem_kind", kinds()),
         ProblemError::UnknownKind { .. } => ("unknown_problem_kind", kinds()),
@@ -231,10 +242,19 @@ fn problem_hint(error: &ProblemError) -> (&'static str, String) {
         ProblemError::Nul => {
             ("nul_byte", "remove the NUL byte; no toolchain reads past it".to_owned())
         }
-        ProblemError::Tolerance(_) => (
-            "invalid_checker",
-            "tolerances are finite and not negative; a relative one is at most 1".to_owned(),
+        ProblemError::Checker(_) => {
+            ("invalid_checker", "GET /openapi.json tells what a checker may say".to_owned())
+        }
+        ProblemError::Files(_) | ProblemError::Dmoj(_) => (
+            "invalid_problem",
+            "`assay problem check DIR` finds all that is wrong with a problem folder".to_owned(),
         ),
+        ProblemError::Language { .. } => {
+            ("language_unavailable", "GET /v1/languages lists what is available".to_owned())
+        }
+        ProblemError::Limits { .. } | ProblemError::Wrong { .. } => {
+            ("invalid_problem", "GET /openapi.json describes every field".to_owned())
+        }
     }
 }
 

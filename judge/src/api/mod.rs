@@ -48,6 +48,7 @@ pub struct Service {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     limits_max: Limits,
+    testlib: Option<bytes::Bytes>,
     closing: AtomicBool,
 }
 
@@ -61,7 +62,15 @@ impl Service {
         );
         let limits_max = config.program_limits_max();
         let closing = AtomicBool::new(false);
-        Self { config, languages, judge, admission, metrics, limits_max, closing }
+        let testlib = None;
+        Self { config, languages, judge, admission, metrics, limits_max, testlib, closing }
+    }
+
+    /// With the operator's copy of `testlib.h`.
+    #[must_use]
+    pub fn with_testlib(mut self, testlib: Option<bytes::Bytes>) -> Self {
+        self.testlib = testlib;
+        self
     }
 
     /// Takes no new requests from now on; what was admitted is finished.
@@ -74,7 +83,11 @@ impl Service {
     }
 
     fn rules(&self) -> Rules<'_> {
-        Rules { languages: &self.languages, limits_max: &self.limits_max }
+        Rules {
+            languages: &self.languages,
+            limits_max: &self.limits_max,
+            testlib: self.testlib.as_ref(),
+        }
     }
 
     fn task_rules(&self) -> TaskRules<'_> {

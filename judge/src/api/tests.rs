@@ -26,7 +26,7 @@ fn service(runs: usize) -> Arc<Service> {
     config.admission.body_bytes_max = 4096.try_into().unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     let slots = ScriptedSlots::new((0..runs).map(|_| accepted()));
-    let judge = Judge::new(Arc::new(slots), Arc::clone(&metrics));
+    let judge = Judge::new(Arc::new(slots), Arc::clone(&metrics), crate::pipeline::Caches::none());
     let languages = Languages::resolve(|path| !path.contains("rustc")).unwrap();
     Arc::new(Service::new(config, languages, judge, metrics))
 }

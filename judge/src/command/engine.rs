@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use judge::config::Config;
 use judge::language::{Language, Languages};
 use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
-use judge::pipeline::Judge;
+use judge::pipeline::{Caches, Judge};
 use judge::plan::warmups;
 use judge::telemetry::Metrics;
 use sandbox::image::Store;
@@ -45,7 +45,8 @@ impl Engine {
             ))
         })?;
         let metrics = Arc::new(Metrics::new().map_err(ours)?);
-        let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics));
+        let caches = Caches::new(config.cache_bytes());
+        let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics), caches);
         Ok(Self { pool, languages, judge, metrics })
     }
 

@@ -1,5 +1,6 @@
 //! `assay judge FILE --tests ...`: one program, in this process.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -18,14 +19,17 @@ use super::{End, Failed, JudgeArgs, emit, usage};
 const STDERR_LINES: usize = 12;
 
 pub(super) async fn judge(args: &JudgeArgs) -> Result<End, Failed> {
-    let config =
-        Config { slots: args.slots.unwrap_or(std::num::NonZeroUsize::MIN), ..Config::default() };
+    let mut config = Config { testlib: args.testlib.clone(), ..Config::default() };
+    let testlib = config.read_testlib().map_err(usage)?;
     // What is wrong with the files is said before slots are built.
     let image = sandbox::Image::host().map_err(super::ours)?;
     let languages = super::engine::languages(&image, &super::engine::store(&config))?;
     let submission = read(args, &languages)?;
-    let rules = Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX };
+    let rules =
+        Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX, testlib: testlib.as_ref() };
     let submission = rules.submission(submission, 0).map_err(usage)?;
+    let slots = submission.problem.slots();
+    config.slots = args.slots.or_else(|| NonZeroUsize::new(slots)).unwrap_or(NonZeroUsize::MIN);
     let engine = Engine::start(&config).await?;
     let result = engine.judge.judge(&submission).await.to_wire();
     engine.pool.close().await;
@@ -38,7 +42,7 @@ fn read(args: &JudgeArgs, languages: &Languages) -> Result<Submission, Failed> {
     let file = args.file.as_deref().ok_or_else(|| missing("the program"))?;
     let tests = args.tests.as_deref().ok_or_else(|| missing("--tests"))?;
     let text = folder::read_text(file).map_err(usage)?;
-    let checker = args.checker.as_deref().map(checker_named);
+    let checker = args.checker.as_deref().map(Checker::named);
     let problem = folder::read(tests, checker).map_err(usage)?;
     let language = match &args.language {
         Some(language) => language.clone(),
@@ -64,19 +68,14 @@ fn read(args: &JudgeArgs, languages: &Languages) -> Result<Submission, Failed> {
         problem,
         limits,
         stop_early,
+        feedback: protocol::Feedback::default(),
+        on_flag: protocol::OnFlag::default(),
+        scoring: protocol::Scoring::default(),
+        fresh: true,
         reward: None,
         group: None,
         length_tokens: None,
     })
-}
-
-fn checker_named(name: &str) -> Checker {
-    let tolerance = Checker::TOLERANCE_DEFAULT;
-    match name {
-        "exact" => Checker::Exact,
-        "floats" => Checker::Floats { absolute: tolerance, relative: tolerance },
-        _ => Checker::Tokens,
-    }
 }
 
 fn language_of(file: &Path, languages: &Languages) -> Result<String, Failed> {

@@ -15,6 +15,7 @@ mod image;
 mod inspect;
 mod judge;
 mod math;
+mod problem;
 mod serve;
 mod table;
 
@@ -25,6 +26,10 @@ struct Command {
     #[command(subcommand)]
     action: Action,
 }
+
+const CHECKERS: &str = "How output is compared: tokens, exact, floats, a checker of DMOJ \
+(dmoj-standard, dmoj-floats and so on) or another grader's rule (lcb, apps, prime_code, verl, \
+sandbox_fusion, multipl-e)";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 accepted or done, 1 judged and not accepted, 2 wrong usage or input, 3 our failure.";
@@ -40,6 +45,9 @@ enum Action {
     /// Compare mathematical answers by exact rules
     #[command(after_help = MATH_EXAMPLES)]
     Math(Box<math::MathArgs>),
+    /// Look at problems
+    #[command(subcommand)]
+    Problem(ProblemAction),
     /// List the languages, and what each that is missing needs
     Languages(OutputArgs),
     /// Build, import, list, check and remove images
@@ -84,6 +92,22 @@ struct ServeArgs {
     slots: Option<std::num::NonZeroUsize>,
 }
 
+#[derive(Debug, Subcommand)]
+enum ProblemAction {
+    /// Say all that is wrong with a problem folder or file, by line and key
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// A DMOJ problem folder, a folder of NAME.in and NAME.out, or a .json file
+    #[arg(value_name = "DIR|FILE")]
+    path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, Args)]
 struct OutputArgs {
     /// Print JSON instead of a table
@@ -96,7 +120,8 @@ struct JudgeArgs {
     /// The program
     #[arg(required_unless_present = "batch", conflicts_with = "batch")]
     file: Option<PathBuf>,
-    /// A folder of NAME.in and NAME.out or NAME.ans, a .json file, or a program of assertions
+    /// A folder of NAME.in and NAME.out or NAME.ans, a DMOJ problem folder, a .json file, or a
+    /// program of assertions
     #[arg(long, value_name = "DIR|FILE", required_unless_present = "batch")]
     tests: Option<PathBuf>,
     /// A file with one submission object a line
@@ -112,8 +137,11 @@ struct JudgeArgs {
     #[arg(long, requires = "language")]
     completion: bool,
     /// How output is compared
-    #[arg(long, value_parser = ["tokens", "exact", "floats"])]
+    #[arg(long, value_name = "NAME", help = CHECKERS)]
     checker: Option<String>,
+    /// A copy of testlib.h for checkers and interactors in C++
+    #[arg(long, value_name = "FILE")]
+    testlib: Option<PathBuf>,
     /// Skip the tests after the first that is not accepted
     #[arg(long)]
     stop_early: bool,
@@ -207,6 +235,7 @@ async fn act(action: Action) -> Result<End, Failed> {
         }
         Action::Math(args) => math::math(&args),
         Action::Image(args) => image::image(args).await,
+        Action::Problem(ProblemAction::Check(args)) => problem::check(&args),
         Action::Languages(args) => inspect::languages(&args),
         Action::Preflight(args) => inspect::preflight(&args),
     }

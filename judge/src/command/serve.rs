@@ -31,7 +31,9 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
     engine.ask_versions().await;
     emit(&greeting(address, &config, &engine, &layers))?;
     let Engine { pool, languages, judge, metrics, .. } = engine;
-    let service = Arc::new(Service::new(config, languages, judge, metrics));
+    let testlib = config.read_testlib().map_err(usage)?;
+    let service = Service::new(config, languages, judge, metrics).with_testlib(testlib);
+    let service = Arc::new(service);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut serving = std::pin::pin!(server::serve(service, pool, listener, async {
         // A sender that is gone means that we are stopping as well.

@@ -9,10 +9,13 @@
 //!   no such number, `nan` and `inf` among them, is compared as bytes; a `nan` that was computed
 //!   therefore never passes for a number.
 
+use super::dmoj::Dmoj;
 use super::floats;
+use super::presets::Preset;
+use super::python::byte_tokens;
 
 /// How output is compared with the answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Checker {
     /// The same bytes.
     Exact,
@@ -20,7 +23,35 @@ pub enum Checker {
     Tokens,
     /// The same tokens, numbers within a tolerance.
     Floats(Tolerance),
+    /// A standard checker of DMOJ.
+    Dmoj(Dmoj),
+    /// The rule of another grader.
+    Preset(Preset),
 }
+
+/// What a checker says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Marks {
+    /// Whether the output is accepted; some checkers accept for a part of the points.
+    pub accepted: bool,
+    /// The part of the points that it earns, from 0 to 1.
+    pub fraction: f64,
+    /// A sentence for the program's author.
+    pub feedback: Option<String>,
+}
+
+impl Marks {
+    /// All or nothing.
+    #[must_use]
+    pub fn of(accepted: bool) -> Self {
+        Self { accepted, fraction: f64::from(u8::from(accepted)), feedback: None }
+    }
+}
+
+/// The checker could not do its work: never a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the checker failed: {0}")]
+pub struct CheckerFault(pub String);
 
 /// By how much numbers may differ; a difference within either tolerance is accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,27 +83,51 @@ impl Tolerance {
         Ok(Self { absolute, relative })
     }
 
-    fn accepts(self, output: f64, answer: f64) -> bool {
+    pub(super) fn accepts(self, output: f64, answer: f64) -> bool {
         let difference = (output - answer).abs();
         difference <= self.absolute || difference <= self.relative * answer.abs()
     }
 }
 
 impl Checker {
-    /// Whether `output` answers the test.
-    #[must_use]
-    pub fn accepts(&self, output: &[u8], answer: &[u8]) -> bool {
-        match self {
+    /// Compares.
+    ///
+    /// # Errors
+    /// The checker cannot be used with this answer.
+    pub fn check(&self, output: &[u8], answer: &[u8]) -> Result<Marks, CheckerFault> {
+        Ok(Marks::of(match self {
             Self::Exact => output == answer,
-            Self::Tokens => tokens(output).eq(tokens(answer)),
-            Self::Floats(tolerance) => {
-                let mut answers = tokens(answer);
-                tokens(output).all(|token| {
-                    answers.next().is_some_and(|answer| same_number(*tolerance, token, answer))
-                }) && answers.next().is_none()
-            }
+            Self::Tokens => byte_tokens(output).eq(byte_tokens(answer)),
+            Self::Floats(tolerance) => floats_accept(*tolerance, output, answer),
+            Self::Dmoj(checker) => return checker.check(output, answer),
+            Self::Preset(preset) => preset.accepts(output, answer),
+        }))
+    }
+
+    /// Whether the checker looks at the output of a program that failed.
+    #[must_use]
+    pub fn runs_on_error(&self) -> bool {
+        matches!(self, Self::Dmoj(checker) if checker.runs_on_error())
+    }
+
+    /// Its name and version in replies.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Exact => "exact/1",
+            Self::Tokens => "tokens/1",
+            Self::Floats(_) => "floats/1",
+            Self::Dmoj(checker) => checker.name(),
+            Self::Preset(preset) => preset.name(),
         }
     }
+}
+
+fn floats_accept(tolerance: Tolerance, output: &[u8], answer: &[u8]) -> bool {
+    let mut answers = byte_tokens(answer);
+    byte_tokens(output)
+        .all(|token| answers.next().is_some_and(|answer| same_number(tolerance, token, answer)))
+        && answers.next().is_none()
 }
 
 fn same_number(tolerance: Tolerance, output: &[u8], answer: &[u8]) -> bool {
@@ -85,16 +140,17 @@ fn same_number(tolerance: Tolerance, output: &[u8], answer: &[u8]) -> bool {
     }
 }
 
-/// The tokens of `text`: what lies between white space.
-fn tokens(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).filter(|token| !token.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl Checker {
+        fn accepts(&self, output: &[u8], answer: &[u8]) -> bool {
+            self.check(output, answer).unwrap().accepted
+        }
+    }
 
     fn floats(absolute: f64, relative: f64) -> Checker {
         Checker::Floats(Tolerance::new(absolute, relative).unwrap())

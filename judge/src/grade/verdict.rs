@@ -9,8 +9,9 @@ use bytes::Bytes;
 use sandbox::Outcome;
 use sandbox::outcome::Termination;
 
-use super::checker::Checker;
+use super::checker::{Checker, CheckerFault, Marks};
 use super::proof::{self, Proof, Secret};
+use super::value::{CallRule, Origin, Value};
 use crate::limits::STDERR_TAIL_BYTES;
 
 /// What was found about a program.
@@ -46,6 +47,15 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// Whether it speaks of a cheat, and not of a completion without anything to judge.
+    #[must_use]
+    pub fn is_suspicious(self) -> bool {
+        match self {
+            Self::Incomplete => true,
+            Self::NoCode | Self::NoAnswer => false,
+        }
+    }
+
     /// Its name in replies.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -64,11 +74,18 @@ pub enum Check {
     Output {
         /// How to compare.
         checker: Checker,
-        /// With what.
-        answer: Bytes,
     },
     /// Proof that the assertions ran to their end.
     Proof(Secret),
+    /// A result that is what was expected.
+    Result {
+        /// How to compare.
+        rule: CallRule,
+        /// With what.
+        expected: Value,
+    },
+    /// A good end; a program of the problem judges the rest.
+    Ends,
 }
 
 /// Words by which a language's runtime names failures on standard error.
@@ -81,49 +98,106 @@ pub struct FailurePatterns {
 }
 
 /// A verdict, and what the program itself wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Grade {
     /// The verdict.
     pub verdict: Verdict,
+    /// The part of the points that it earns.
+    pub fraction: f64,
+    /// What the checker says to the program's author.
+    pub message: Option<String>,
     /// Observations.
     pub flag: Option<Flag>,
-    /// Standard output without the proof.
+    /// Standard output without the proof, and of a call what was returned.
     pub stdout: Bytes,
 }
 
+impl Grade {
+    fn failed(verdict: Verdict, stdout: Bytes) -> Self {
+        Self { verdict, fraction: 0.0, message: None, flag: None, stdout }
+    }
+
+    /// What a checker says of a run that ended well.
+    #[must_use]
+    pub fn marked(marks: Marks, stdout: Bytes) -> Self {
+        let verdict = if marks.accepted { Verdict::Accepted } else { Verdict::WrongAnswer };
+        let Marks { fraction, feedback, .. } = marks;
+        Self { verdict, fraction, message: feedback, flag: None, stdout }
+    }
+}
+
 /// Grades one outcome.
-#[must_use]
-pub fn grade(check: &Check, patterns: &FailurePatterns, outcome: &Outcome) -> Grade {
+///
+/// # Errors
+/// The checker cannot be used with this answer.
+pub fn grade(
+    check: &Check,
+    answer: &[u8],
+    patterns: &FailurePatterns,
+    outcome: &Outcome,
+) -> Result<Grade, CheckerFault> {
     let output = &outcome.stdout.bytes;
     let (stdout, proof) = match check {
-        Check::Output { .. } => (output.clone(), Proof::Absent),
+        Check::Output { .. } | Check::Ends | Check::Result { .. } => {
+            (output.clone(), Proof::Absent)
+        }
         Check::Proof(secret) => {
             let (rest, proof) = proof::split(output, secret);
             (output.slice_ref(rest), proof)
         }
     };
-    let mut flag = None;
-    let verdict = match outcome.termination {
+    if outcome.termination != (Termination::Exited { code: 0 }) {
+        let verdict = ended_badly(check, patterns, outcome);
+        let mut grade = Grade::failed(verdict, stdout);
+        if let Check::Output { checker } = check
+            && checker.runs_on_error()
+        {
+            let marks = checker.check(output, answer)?;
+            (grade.fraction, grade.message) = (marks.fraction, marks.feedback);
+        }
+        return Ok(grade);
+    }
+    Ok(match check {
+        Check::Output { checker } => Grade::marked(checker.check(output, answer)?, stdout),
+        Check::Ends => Grade::marked(Marks::of(true), stdout),
+        Check::Proof(_) => match proof {
+            Proof::Present => Grade::marked(Marks::of(true), stdout),
+            Proof::Absent => {
+                let flag = Some(Flag::Incomplete);
+                Grade { flag, ..Grade::failed(Verdict::WrongAnswer, stdout) }
+            }
+        },
+        Check::Result { rule, expected } => result(*rule, expected, stdout),
+    })
+}
+
+/// Grades what a driver wrote: the last line that is not empty.
+fn result(rule: CallRule, expected: &Value, stdout: Bytes) -> Grade {
+    let line = stdout.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
+    let Some(line) = line.map(|line| stdout.slice_ref(line)) else {
+        let flag = Some(Flag::Incomplete);
+        return Grade { flag, ..Grade::failed(Verdict::WrongAnswer, stdout) };
+    };
+    let text = String::from_utf8_lossy(&line);
+    match Value::parse(&text, Origin::Driver) {
+        Ok(value) => Grade::marked(Marks::of(rule.accepts(&value, expected)), line.clone()),
+        Err(reason) => {
+            let message = Some(format!("what was written is no result: {reason}"));
+            Grade { message, ..Grade::failed(Verdict::WrongAnswer, line.clone()) }
+        }
+    }
+}
+
+fn ended_badly(check: &Check, patterns: &FailurePatterns, outcome: &Outcome) -> Verdict {
+    match outcome.termination {
         Termination::CpuTimeLimit => Verdict::TimeLimitExceeded,
         Termination::WallTimeLimit => Verdict::WallTimeLimitExceeded,
         Termination::MemoryLimit => Verdict::MemoryLimitExceeded,
         Termination::OutputLimit => Verdict::OutputLimitExceeded,
-        Termination::Exited { code: 0 } => match (check, proof) {
-            (Check::Output { checker, answer }, _) if checker.accepts(output, answer) => {
-                Verdict::Accepted
-            }
-            (Check::Proof(_), Proof::Present) => Verdict::Accepted,
-            (Check::Proof(_), Proof::Absent) => {
-                flag = Some(Flag::Incomplete);
-                Verdict::WrongAnswer
-            }
-            (Check::Output { .. }, _) => Verdict::WrongAnswer,
-        },
         Termination::Exited { .. } | Termination::Signalled { .. } => {
             failed(check, patterns, &outcome.stderr.bytes)
         }
-    };
-    Grade { verdict, flag, stdout }
+    }
 }
 
 fn failed(check: &Check, patterns: &FailurePatterns, stderr: &[u8]) -> Verdict {
@@ -158,7 +232,7 @@ mod tests {
     }
 
     fn output_check() -> Check {
-        Check::Output { checker: Checker::Tokens, answer: Bytes::from_static(b"3\n") }
+        Check::Output { checker: Checker::Tokens }
     }
 
     fn patterns() -> FailurePatterns {
@@ -169,7 +243,7 @@ mod tests {
     }
 
     fn verdict(check: &Check, outcome: &Outcome) -> Verdict {
-        grade(check, &patterns(), outcome).verdict
+        grade(check, b"3\n", &patterns(), outcome).unwrap().verdict
     }
 
     const OK: Termination = Termination::Exited { code: 0 };
@@ -207,11 +281,11 @@ mod tests {
         let secret = Secret::new([7; proof::SECRET_BYTES]);
         let check = Check::Proof(secret.clone());
         let proven = format!("hello\n{}\n", secret.as_str());
-        let graded = grade(&check, &patterns(), &outcome(OK, &proven, ""));
+        let graded = grade(&check, b"", &patterns(), &outcome(OK, &proven, "")).unwrap();
         assert_eq!(graded.verdict, Verdict::Accepted);
         assert_eq!(graded.stdout, "hello");
 
-        let graded = grade(&check, &patterns(), &outcome(OK, "hello", ""));
+        let graded = grade(&check, b"", &patterns(), &outcome(OK, "hello", "")).unwrap();
         assert_eq!(graded.verdict, Verdict::WrongAnswer);
         assert_eq!(graded.flag, Some(Flag::Incomplete));
 

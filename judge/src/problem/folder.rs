@@ -7,7 +7,12 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use protocol::{AssertionsProblem, Checker, Problem, StdioProblem, TestCase};
+use base64::Engine as _;
+use protocol::{
+    AssertionsProblem, Checker, DmojProblem, FileContent, Problem, StdioProblem, TestCase,
+};
+
+use super::files::{Files, FilesError};
 
 use crate::limits;
 
@@ -52,6 +57,9 @@ pub enum FolderError {
         /// The bound.
         max: usize,
     },
+    /// The files of a problem folder.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A JSON file is no problem.
     #[error("{path}: {source}", path = path.display())]
     Json {
@@ -67,9 +75,13 @@ pub enum FolderError {
 /// # Errors
 /// They cannot be read.
 pub fn read(path: &Path, checker: Option<Checker>) -> Result<Problem, FolderError> {
+    if path.join("init.yml").is_file() {
+        return Ok(Problem::Dmoj(read_dmoj(path)?));
+    }
     if path.is_dir() {
         let tests = read_folder(path)?;
-        return Ok(Problem::Stdio(StdioProblem { tests, checker: checker.unwrap_or_default() }));
+        let checker = checker.unwrap_or_default();
+        return Ok(Problem::Stdio(StdioProblem { tests, checker, ..StdioProblem::default() }));
     }
     let text = read_text(path)?;
     if path.extension().is_none_or(|extension| extension != "json") {
@@ -86,6 +98,20 @@ pub fn read(path: &Path, checker: Option<Checker>) -> Result<Problem, FolderErro
         stdio.checker = checker;
     }
     Ok(problem)
+}
+
+/// All files of a problem folder of DMOJ.
+fn read_dmoj(folder: &Path) -> Result<DmojProblem, FolderError> {
+    let files = Files::from_folder(folder)?;
+    let engine = base64::engine::general_purpose::STANDARD;
+    let files = files.iter().map(|(name, content)| {
+        let content = match std::str::from_utf8(content) {
+            Ok(text) => FileContent::Text(text.to_owned()),
+            Err(_) => FileContent::Bytes { base64: engine.encode(content) },
+        };
+        (name.clone(), content)
+    });
+    Ok(DmojProblem { files: files.collect() })
 }
 
 /// Reads a file as text, within the bound of files that the command line reads.
@@ -134,7 +160,8 @@ fn read_test(input: &Path) -> Result<TestCase, FolderError> {
         .into_iter()
         .find(|path| path.is_file())
         .ok_or_else(|| FolderError::NoAnswer { path: input.to_owned() })?;
-    Ok(TestCase { stdin: read_text(input)?, stdout: read_text(&answer)? })
+    let (stdin, stdout) = (read_text(input)?, read_text(&answer)?);
+    Ok(TestCase { stdin, stdout, ..TestCase::default() })
 }
 
 /// A key that puts `2.in` before `10.in`: text and numbers by turns, each number after its length.
@@ -170,11 +197,12 @@ mod tests {
         let files =
             [("10.in", "c"), ("10.out", "C"), ("2.in", "b"), ("2.ans", "B"), ("README", "x")];
         let folder = folder(&files);
-        let Problem::Stdio(stdio) = read(folder.path(), Some(Checker::Exact)).unwrap() else {
+        let Problem::Stdio(stdio) = read(folder.path(), Some(Checker::named("exact"))).unwrap()
+        else {
             panic!("not a stdio problem");
         };
         let inputs: Vec<_> = stdio.tests.iter().map(|test| test.stdin.as_str()).collect();
-        assert_eq!((inputs, stdio.checker), (vec!["b", "c"], Checker::Exact));
+        assert_eq!((inputs, stdio.checker), (vec!["b", "c"], Checker::named("exact")));
     }
 
     #[test]
@@ -194,7 +222,7 @@ mod tests {
             ("t.py", "assert True"),
         ]);
         let read = |name: &str| read(&folder.path().join(name), None);
-        assert!(matches!(read("t.json"), Ok(Problem::Stdio(s)) if s.checker == Checker::Exact));
+        assert!(matches!(read("t.json"), Ok(Problem::Stdio(s)) if s.checker.name == "exact"));
         assert!(matches!(read("p.json"), Ok(Problem::Assertions(_))));
         assert!(matches!(read("t.py"), Ok(Problem::Assertions(_))));
         assert!(read("broken.json").unwrap_err().to_string().contains("line 1"));
