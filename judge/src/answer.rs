@@ -1,4 +1,4 @@
-//! The flow of one answer: rules first, a reward model only for what no rule decides.
+//! The flow of one answer: rules first, then guards, a reward model only for what neither decides.
 
 use std::borrow::Cow;
 
@@ -10,6 +10,13 @@ use crate::grade::{Flag, Points, Verdict};
 use crate::pipeline::Judge;
 use crate::problem::answer::{AfterUndecided, AnswerProblem, Ballot};
 use crate::report::{FailureKind, JudgeFailure, Judgement, Report, Retry};
+use crate::reward_model::Ruling;
+use crate::reward_model::calls::CallsFault;
+use crate::reward_model::guard::{self, Case, Form, Guard};
+use crate::reward_model::judge::JudgeFault;
+use crate::reward_model::prompt::{self, Question};
+use crate::reward_model::reply::ReplyFault;
+use crate::reward_model::value_head::Subject;
 use crate::task::{Task, ValidAnswer, Work};
 
 /// How the rules judged an answer.
@@ -17,8 +24,10 @@ use crate::task::{Task, ValidAnswer, Work};
 pub struct AnswerReport {
     /// The answer; `None` where the completion has none.
     pub answer: Option<String>,
-    /// What the rules say; `None` where they were not asked.
+    /// What the rules say; `None` where they were not asked, or say nothing.
     pub decision: Option<Decision>,
+    /// Why it is wrong without asking a reward model.
+    pub guard: Option<Guard>,
 }
 
 /// What follows from the rules.
@@ -43,31 +52,153 @@ impl Judge {
                 self.judge_answer(answer).instrument(span).await
             }
         };
+        if let (Some(name), Some(response), Ok(_)) =
+            (task.reward.value_head(), &task.response, &report.judgement)
+        {
+            match self.reward_models().score(name, subject(&task.work, response)).await {
+                Ok(score) => report.value_head = Some(score),
+                Err(fault) => report.judgement = Err(self.judge_failed(&JudgeFault::Calls(fault))),
+            }
+        }
         report.reward = task.reward.clone();
         report
     }
 
     async fn judge_answer(&self, answer: &ValidAnswer) -> Report {
         let decision = decide(answer);
-        let next = next(answer, decision.as_ref());
-        let judgement = match next {
-            Next::Decided(verdict) => Ok(judgement(verdict, answer)),
-            Next::Judge(ballot) => self.ask_judge(answer, ballot).await,
-            Next::Nothing => Err(NO_RULE),
-        };
         if let Some(decision) = &decision {
             self.metrics().decided(decision.verdict.as_str(), decision.reason.as_str());
         }
+        let mut found = AnswerReport { answer: answer.answer.clone(), decision, guard: None };
+        let mut result = None;
+        let judgement = match next(answer, found.decision.as_ref()) {
+            Next::Decided(verdict) => Ok(judgement(verdict, answer)),
+            Next::Judge(ballot) => match self.rule(answer, ballot).await {
+                Ok(Ruling::Guarded(guard)) => {
+                    found.guard = Some(guard);
+                    Ok(judgement(Verdict::WrongAnswer, answer))
+                }
+                Ok(Ruling::Judged { right, result: said }) => {
+                    result = Some(said);
+                    let verdict = if right { Verdict::Accepted } else { Verdict::WrongAnswer };
+                    Ok(judgement(verdict, answer))
+                }
+                Err(fault) => Err(self.judge_failed(&fault)),
+            },
+            // What fools judges is no answer, whether there is a judge or not.
+            Next::Nothing => match guarded(answer) {
+                Some(guard) => {
+                    found.guard = Some(guard);
+                    Ok(judgement(Verdict::WrongAnswer, answer))
+                }
+                None => Err(NO_RULE),
+            },
+        };
         self.metrics().judged(judgement.as_ref().map(|judgement| judgement.verdict).ok());
         let mut report = Report::new(answer.id.clone(), answer.index, judgement);
         report.extraction = answer.extraction;
-        report.answer = Some(AnswerReport { answer: answer.answer.clone(), decision });
+        report.answer = Some(found);
+        report.judge = result;
         report
     }
 
-    async fn ask_judge(&self, _: &ValidAnswer, _: &Ballot) -> Result<Judgement, JudgeFailure> {
-        Err(NO_RULE)
+    async fn rule(&self, answer: &ValidAnswer, ballot: &Ballot) -> Result<Ruling, JudgeFault> {
+        let (question, form) = question(answer);
+        self.reward_models().rule(&question, form, ballot).await
     }
+
+    /// Logs a failure of a reward model, counts it, and words it for the client.
+    fn judge_failed(&self, fault: &JudgeFault) -> JudgeFailure {
+        self.metrics().failed("judge");
+        tracing::warn!(%fault, "a reward model gave no verdict");
+        let (retry, message) = match fault {
+            JudgeFault::Reply(ReplyFault::Unparsable | ReplyFault::Truncated) => {
+                (Retry::Later, "the reward model's replies hold no verdict")
+            }
+            JudgeFault::Reply(ReplyFault::Echo) => {
+                (Retry::Later, "the reward model's verdict is about another answer than this one")
+            }
+            JudgeFault::Calls(CallsFault::Busy) => {
+                (Retry::Later, "too many calls wait for the reward model")
+            }
+            JudgeFault::Calls(CallsFault::Open) => {
+                (Retry::Later, "the reward model does not answer; calls are stopped for a while")
+            }
+            JudgeFault::Calls(CallsFault::Distrusted) => {
+                (Retry::Later, "the reward model judged known answers wrongly; calls are stopped")
+            }
+            JudgeFault::Calls(CallsFault::Deadline) => {
+                (Retry::Later, "the reward model did not answer in time")
+            }
+            JudgeFault::Calls(CallsFault::Call(fault)) if fault.may_pass() => {
+                (Retry::Later, "calls to the reward model failed")
+            }
+            JudgeFault::Calls(CallsFault::Call(_)) => {
+                (Retry::Never, "the reward model's server refuses our calls")
+            }
+        };
+        JudgeFailure { class: FailureKind::Judge, retry, message: message.into() }
+    }
+}
+
+/// What a reward model is asked about an answer.
+fn question(answer: &ValidAnswer) -> (Question, Form) {
+    let given = answer.answer.clone().unwrap_or_default();
+    let ask = |template, question: &str, references: Vec<String>| Question {
+        template,
+        question: question.to_owned(),
+        references,
+        answer: given.clone(),
+    };
+    match &answer.problem {
+        AnswerProblem::Math { references, question, .. } => {
+            let question = question.as_deref().unwrap_or_default();
+            (ask(prompt::EQUIVALENCE, question, references.clone()), Form::Value)
+        }
+        AnswerProblem::Typed { references, .. } => {
+            (ask(prompt::EQUIVALENCE, "", references.clone()), Form::Value)
+        }
+        AnswerProblem::FreeForm { question, references, rubric: None, .. } => {
+            (ask(prompt::FREE_FORM_REFERENCE, question, references.clone()), Form::Prose)
+        }
+        AnswerProblem::FreeForm { question, references, rubric: Some(rubric), .. } => {
+            let references = references.iter().map(|one| format!("A right answer is: {one}"));
+            let rubric = std::iter::once(rubric.clone()).chain(references).collect();
+            (ask(prompt::FREE_FORM_RUBRIC, question, rubric), Form::Prose)
+        }
+    }
+}
+
+fn guarded(answer: &ValidAnswer) -> Option<Guard> {
+    let (question, form) = question(answer);
+    guard::check(&Case {
+        question: &question.question,
+        references: &question.references,
+        answer: &question.answer,
+        chars_max: math::limits::INPUT_BYTES_MAX,
+        form,
+    })
+}
+
+/// What a value head is asked about.
+fn subject<'a>(work: &'a Work, response: &'a str) -> Subject<'a> {
+    let (question, reference) = match work {
+        Work::Program(_) => ("", ""),
+        Work::Answer(answer) => match &answer.problem {
+            AnswerProblem::Math { references, question, .. } => {
+                (question.as_deref().unwrap_or_default(), first(references))
+            }
+            AnswerProblem::Typed { references, .. } => ("", first(references)),
+            AnswerProblem::FreeForm { references, question, .. } => {
+                (question.as_str(), first(references))
+            }
+        },
+    };
+    Subject { question, reference, response }
+}
+
+fn first(references: &[String]) -> &str {
+    references.first().map_or("", String::as_str)
 }
 
 const NO_RULE: JudgeFailure = JudgeFailure {
@@ -89,7 +220,14 @@ fn decide(answer: &ValidAnswer) -> Option<Decision> {
             let references = references.iter().map(String::as_str);
             math::compare_typed_any(kind, references, given, policy)
         }
-        AnswerProblem::FreeForm { .. } => None,
+        // The words of a reference are right without asking; other words say nothing.
+        AnswerProblem::FreeForm { references, rubric: None, .. } => {
+            let kind = math::AnswerKind::Text(math::TextRules::text());
+            let references = references.iter().map(String::as_str);
+            math::compare_typed_any(&kind, references, given, &math::Policy::default())
+                .filter(|decision| decision.verdict == Rule::Equal)
+        }
+        AnswerProblem::FreeForm { rubric: Some(_), .. } => None,
     }
 }
 
@@ -121,12 +259,20 @@ impl AnswerReport {
     /// What the rules decided, where they did.
     #[must_use]
     pub fn rules(&self) -> Option<bool> {
+        if self.guard.is_some() {
+            return Some(false);
+        }
         match self.decision.as_ref().map(|decision| decision.verdict) {
             Some(Rule::Equal) => Some(true),
             Some(Rule::Different) => Some(false),
             Some(Rule::Undecided) => None,
             None => self.answer.is_none().then_some(false),
         }
+    }
+
+    /// The guard that stopped it, else the rule.
+    fn reason(&self, rule: &str) -> String {
+        self.guard.map_or_else(|| rule.to_owned(), |guard| guard.name().to_owned())
     }
 
     /// The part of the reply.
@@ -141,7 +287,7 @@ impl AnswerReport {
                     Rule::Different => AnswerVerdict::Different,
                     Rule::Undecided => AnswerVerdict::Undecided,
                 },
-                reason: decision.reason.as_str().to_owned(),
+                reason: self.reason(decision.reason.as_str()),
                 reference_reading: decision.explanation.reference.clone(),
                 answer_reading: decision.explanation.answer.clone(),
             },
@@ -151,7 +297,7 @@ impl AnswerReport {
                     None => (AnswerVerdict::Different, math::Reason::NotFound.as_str()),
                 };
                 let (reference_reading, answer_reading) = (String::new(), String::new());
-                let reason = reason.to_owned();
+                let reason = self.reason(reason);
                 AnswerResult { answer, verdict, reason, reference_reading, answer_reading }
             }
         }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::limits;
 use crate::pipeline::CacheBytes;
+use crate::reward_model::config::{JudgeConfig, RewardModelConfigError, ValueHeadConfig};
 use crate::submission::{self, SubmissionError};
 
 /// What an operator can set.
@@ -40,6 +41,10 @@ pub struct Config {
     pub testlib: Option<PathBuf>,
     /// The log.
     pub log: LogConfig,
+    /// Chain-of-thought judges; the first is the default. Default none.
+    pub judge: Vec<JudgeConfig>,
+    /// Value heads; the first is the default. Default none.
+    pub value_head: Vec<ValueHeadConfig>,
 }
 
 /// Bytes of what is remembered; 0 remembers nothing.
@@ -139,6 +144,14 @@ pub enum ConfigError {
         /// Which.
         source: SubmissionError,
     },
+    /// A reward model that cannot be.
+    #[error("{path}: {source}", path = path.display())]
+    RewardModel {
+        /// The file.
+        path: PathBuf,
+        /// Which, and why.
+        source: RewardModelConfigError,
+    },
     /// Two keys contradict each other.
     #[error("{path}: {reason}", path = path.display())]
     Relation {
@@ -163,6 +176,8 @@ impl Default for Config {
             cache: CacheConfig::default(),
             testlib: None,
             log: LogConfig::default(),
+            judge: Vec::new(),
+            value_head: Vec::new(),
         }
     }
 }
@@ -254,7 +269,29 @@ impl Config {
             let reason = "admission.batch_submissions_max is above admission.queue_submissions_max";
             return Err(ConfigError::Relation { path: path(), reason });
         }
+        config
+            .check_reward_models()
+            .map_err(|source| ConfigError::RewardModel { path: path(), source })?;
         Ok(config)
+    }
+
+    fn check_reward_models(&self) -> Result<(), RewardModelConfigError> {
+        self.judge.iter().try_for_each(JudgeConfig::check)?;
+        self.value_head.iter().try_for_each(ValueHeadConfig::check)?;
+        let judges = self.judge.iter().map(|judge| &judge.name);
+        let names: Vec<&String> = judges.chain(self.value_head.iter().map(|h| &h.name)).collect();
+        let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+        let wrong = |name: &str, reason: &str| {
+            let (name, reason) = (name.to_owned(), reason.to_owned());
+            Err(RewardModelConfigError { name, reason })
+        };
+        if let Some((_, name)) = twice {
+            return wrong(name, "the name is there twice");
+        }
+        if names.len() > limits::REWARD_MODELS_MAX {
+            return wrong("judge, value_head", "there are too many");
+        }
+        Ok(())
     }
 
     /// The largest limits that a submission may ask for.
@@ -296,9 +333,23 @@ mod tests {
             "limits_max.pids = 0",
             "admission.body_bytes_max = 10000000000",
             "admission.batch_submissions_max = 20000",
+            "[[judge]]\nname = \"a\"\nurl = \"nowhere\"\nmodel = \"m\"",
+            "[[judge]]\nname = \"a b\"\nurl = \"http://x/v1\"\nmodel = \"m\"",
+            "[[judge]]\nname = \"a\"\nurl = \"http://x/v1\"\nmodel = \"m\"\nvotes = 0",
+            "[[judge]]\nname = \"a\"\nurl = \"http://x/v1\"\nmodel = \"m\"\ntemprature = 0.1",
+            "[[judge]]\nname = \"a\"\nurl = \"http://x/v1\"\nmodel = \"m\"\ncalls.tries_max = 0",
+            "[[value_head]]\nname = \"a\"\nurl = \"http://x\"\nshape = \"tgi\"",
+            "[[value_head]]\nname = \"a\"\nurl = \"http://x\"\nshape = \"openrlhf\"\nprompt = \"x\"",
         ] {
             assert!(parse(text).is_err(), "{text} was accepted");
         }
+    }
+
+    #[test]
+    fn reward_models_have_names_of_their_own() {
+        let judge = "[[judge]]\nname = \"a\"\nurl = \"http://127.0.0.1:9/v1\"\nmodel = \"m\"\n";
+        assert_eq!(parse(judge).unwrap().judge[0].votes, 1);
+        assert!(parse(&judge.repeat(2)).unwrap_err().contains("twice"));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! 3. [`admission`] lets it in, or says when to come back. [`batch`] is fair between requests.
 //! 4. [`pipeline`] is the flow: [`plan`] decides what runs, [`compile`] and [`run`] run it in
 //!    [`slots`], [`grade`] makes verdicts of outcomes, [`mod@reward`] makes a number of a verdict.
-//!    [`answer`] is the same for answers: rules of the crate `math` first, a reward model for what no
-//!    rule decides.
+//!    [`answer`] is the same for answers: rules of the crate `math` first, a [`reward_model`] for
+//!    what no rule decides.
 //!    [`companions`] are the problem's own programs, [`interact`] lets one talk with a submission;
 //!    [`contention`] tells when a time limit must be looked at twice, [`store`] remembers.
 //! 5. [`report`] is what is known at the end, and how it goes on the wire.
@@ -41,6 +41,7 @@ pub mod policy;
 pub mod problem;
 pub mod report;
 pub mod reward;
+pub mod reward_model;
 pub mod run;
 pub mod slots;
 pub mod store;

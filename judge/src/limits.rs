@@ -42,6 +42,26 @@ pub const OPTIONS_MAX: usize = 26;
 pub const QUESTION_BYTES_MAX: usize = 64 << 10;
 /// Votes of a reward model on one answer.
 pub const VOTES_MAX: u32 = 16;
+/// Characters of an answer that a reward model may be shown.
+pub const JUDGED_CHARS_MAX: usize = 64 << 10;
+/// Tokens of a reward model's reply.
+pub const REPLY_TOKENS_MAX: u32 = 64 << 10;
+/// Bytes of a reward model's reply.
+pub const JUDGE_REPLY_BYTES_MAX: usize = 4 << 20;
+/// Verdicts of a reward model that are kept.
+pub const JUDGE_CACHE_ENTRIES_MAX: usize = 16 << 20;
+/// Calls of one reward model at the same time.
+pub const JUDGE_CONCURRENCY_MAX: usize = 4096;
+/// Tries of one call.
+pub const JUDGE_TRIES_MAX: u32 = 16;
+/// How often a reply that is no verdict is asked for again.
+pub const JUDGE_REASKS_MAX: u32 = 2;
+/// How long a verdict may take.
+pub const JUDGE_DEADLINE_MS_MAX: u64 = 3_600_000;
+/// Bytes of a replay log before it is moved aside; one older file is kept.
+pub const REPLAY_LOG_BYTES_MAX: u64 = 1 << 30;
+/// Reward models of a configuration, of each kind.
+pub const REWARD_MODELS_MAX: usize = 64;
 /// Components of a reward.
 pub const COMPONENTS_MAX: usize = 16;
 /// Size of a component's weight.

@@ -25,6 +25,7 @@ use crate::report::{
     CompileReport, FailureKind, HeadBudget, JudgeFailure, Judgement, Report, Retry, RunReport,
     TestReport,
 };
+use crate::reward_model::RewardModels;
 use crate::run::Runner;
 use crate::slots::Slots;
 use crate::store::{Cache, Keep, Source};
@@ -37,7 +38,7 @@ use crate::telemetry::{Metrics, Stage};
 pub struct Judge {
     slots: Arc<dyn Slots>,
     metrics: Arc<Metrics>,
-    reward_models: Arc<RewardModelNames>,
+    reward_models: Arc<RewardModels>,
     caches: Arc<Caches>,
     /// Runs share it; one that must be alone has it to itself.
     alone: Arc<RwLock<()>>,
@@ -114,6 +115,13 @@ impl Judge {
         Self { slots, metrics, reward_models: Arc::default(), caches, alone }
     }
 
+    /// The same judge, with reward models to ask.
+    #[must_use]
+    pub fn with_reward_models(mut self, reward_models: RewardModels) -> Self {
+        self.reward_models = Arc::new(reward_models);
+        self
+    }
+
     /// What the slots are doing.
     #[must_use]
     pub fn slots(&self) -> &dyn Slots {
@@ -152,6 +160,11 @@ impl Judge {
     /// Reward models that may be asked.
     #[must_use]
     pub fn reward_model_names(&self) -> &RewardModelNames {
+        self.reward_models.names()
+    }
+
+    /// Who is asked where no rule decides.
+    pub(crate) fn reward_models(&self) -> &RewardModels {
         &self.reward_models
     }
 

@@ -18,6 +18,8 @@ pub struct Task {
     pub work: Work,
     /// How its reward is made.
     pub reward: Plan,
+    /// What the model wrote, where a value head is to see it.
+    pub response: Option<String>,
 }
 
 /// What is judged.
@@ -118,6 +120,10 @@ impl TaskRules<'_> {
                 Plan::read(spec, response, &self.reward_models.value_heads)?
             }
         };
+        let response = reward.value_head().map(|_| {
+            let given = [&wire.completion, &wire.source, &wire.answer];
+            given.into_iter().flatten().next().cloned().unwrap_or_default()
+        });
         let work = match subject {
             Subject::Program if wire.answer.is_some() => {
                 return Err(TaskError::Field {
@@ -128,7 +134,7 @@ impl TaskRules<'_> {
             Subject::Program => Work::Program(Box::new(self.programs.submission(wire, index)?)),
             Subject::Answer => Work::Answer(Box::new(self.answer(wire, index)?)),
         };
-        Ok(Task { work, reward })
+        Ok(Task { work, reward, response })
     }
 
     fn answer(&self, wire: Submission, index: usize) -> Result<ValidAnswer, TaskError> {

@@ -150,6 +150,12 @@ impl Metrics {
         registry.register(Box::new(self.queue.clone()))
     }
 
+    /// Where others register what they count.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Starts timing a stage.
     pub fn stage(&self, stage: Stage) -> HistogramTimer {
         self.stages.with_label_values(&[stage.name()]).start_timer()

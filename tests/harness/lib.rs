@@ -10,9 +10,11 @@ pub mod http;
 pub mod humaneval;
 pub mod process;
 pub mod program;
+pub mod reward_server;
 pub mod service;
 pub mod skip;
 
 pub use baseline::Baseline;
 pub use http::{Client, Reply};
+pub use reward_server::RewardServer;
 pub use service::{Service, ServiceConfig};

@@ -30,6 +30,8 @@ pub struct ServiceConfig {
     pub slots: usize,
     /// Submissions that may wait; the service's own default where `None`.
     pub queue: Option<usize>,
+    /// More of its configuration, in TOML.
+    pub toml: String,
     /// The executable; the one beside this test executable where `None`.
     pub executable: Option<PathBuf>,
     /// Where images are; an empty folder where `None`, not the machine's.
@@ -38,7 +40,7 @@ pub struct ServiceConfig {
 
 impl Default for ServiceConfig {
     fn default() -> Self {
-        Self { slots: 2, queue: None, executable: None, image_store: None }
+        Self { slots: 2, queue: None, toml: String::new(), executable: None, image_store: None }
     }
 }
 
@@ -210,6 +212,7 @@ fn arguments(config: &ServiceConfig, address: SocketAddr, folder: &Path) -> Resu
             "[admission]\nqueue_submissions_max = {queue}\nbatch_submissions_max = {queue}\n"
         );
     }
+    text += &config.toml;
     let file = folder.join("assay.toml");
     fs::write(&file, text)?;
     arguments.extend(["--config".into(), file.into()]);

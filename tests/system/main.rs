@@ -13,6 +13,7 @@ mod images;
 mod languages;
 mod programs;
 mod refusals;
+mod reward_models;
 mod rootless;
 mod sandbox_runs;
 mod sandbox_streams;
@@ -81,6 +82,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(warm::trials());
     trials.extend(faults::trials());
     trials.extend(images::trials());
+    trials.extend(reward_models::trials());
     trials.extend(service::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());

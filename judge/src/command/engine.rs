@@ -9,6 +9,7 @@ use judge::language::{Language, Languages};
 use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
 use judge::pipeline::{Caches, Judge};
 use judge::plan::warmups;
+use judge::reward_model::RewardModels;
 use judge::telemetry::Metrics;
 use sandbox::image::Store;
 use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool};
@@ -46,7 +47,11 @@ impl Engine {
         })?;
         let metrics = Arc::new(Metrics::new().map_err(ours)?);
         let caches = Caches::new(config.cache_bytes());
-        let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics), caches);
+        let reward_models =
+            RewardModels::start(&config.judge, &config.value_head, metrics.registry())
+                .map_err(|error| super::usage(anyhow::anyhow!(error)))?;
+        let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics), caches)
+            .with_reward_models(reward_models);
         Ok(Self { pool, languages, judge, metrics })
     }
 

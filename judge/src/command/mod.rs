@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod batch;
+mod calibrate;
 mod engine;
 mod image;
 mod inspect;
@@ -48,6 +49,8 @@ enum Action {
     /// Look at problems
     #[command(subcommand)]
     Problem(ProblemAction),
+    /// Turn labelled scores of a value head into a calibration, with AUC and calibration error
+    Calibrate(calibrate::CalibrateArgs),
     /// List the languages, and what each that is missing needs
     Languages(OutputArgs),
     /// Build, import, list, check and remove images
@@ -236,6 +239,7 @@ async fn act(action: Action) -> Result<End, Failed> {
         Action::Math(args) => math::math(&args),
         Action::Image(args) => image::image(args).await,
         Action::Problem(ProblemAction::Check(args)) => problem::check(&args),
+        Action::Calibrate(args) => calibrate::calibrate(&args),
         Action::Languages(args) => inspect::languages(&args),
         Action::Preflight(args) => inspect::preflight(&args),
     }

@@ -162,12 +162,22 @@ impl Plan {
         }
         let component = |(index, spec)| read_component(index, spec, response, value_heads);
         let components = spec.components.iter().enumerate().map(component);
-        Ok(Self { components: components.collect::<Result<_, _>>()? })
+        let plan = Self { components: components.collect::<Result<_, _>>()? };
+        let first = plan.value_head().map(str::to_owned);
+        let other = |component: &Component| matches!(&component.source, Source::ValueHead(name) if Some(name) != first.as_ref());
+        match plan.components.iter().position(other) {
+            Some(index) => {
+                let reason = "all components of kind value_head must ask the same one";
+                Err(RewardError::Component { index, reason })
+            }
+            None => Ok(plan),
+        }
     }
 
-    /// The value heads that must be asked.
-    pub fn value_heads(&self) -> impl Iterator<Item = &str> {
-        self.components.iter().filter_map(|component| match &component.source {
+    /// The value head that must be asked.
+    #[must_use]
+    pub fn value_head(&self) -> Option<&str> {
+        self.components.iter().find_map(|component| match &component.source {
             Source::ValueHead(name) => Some(name.as_str()),
             Source::Measured(_) | Source::Length(_) | Source::Facts => None,
         })
