@@ -36,6 +36,8 @@ pub struct Parts<'a> {
     pub source_name: &'a str,
     /// The assertion program.
     pub assertions: &'a str,
+    /// What the language puts after both, to pass the secret on.
+    pub epilogue: &'a str,
 }
 
 /// Values that nobody knows before the run.
@@ -83,6 +85,10 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
             native(line, &C_TAIL.replace("ENTRY", &entry))
         }
         Driver::Rust => native(RUST_SEAM.to_owned(), &RUST_TAIL.replace("ENTRY", &entry)),
+        Driver::Joined | Driver::ExitCode => Assembly {
+            files: vec![source(joined(parts, &["\n", parts.assertions, "\n", parts.epilogue]))],
+            stdin: format!("{}\n", secrets.proof.as_str()).into(),
+        },
         Driver::Java => Assembly {
             files: vec![
                 source(joined(parts, &["\n", parts.assertions, "\n"])),
@@ -106,8 +112,12 @@ mod tests {
     use crate::grade::proof::SECRET_BYTES;
 
     fn assembly(driver: Driver) -> Assembly {
-        let parts =
-            Parts { source: b"candidate", source_name: "solution.x", assertions: "answers" };
+        let parts = Parts {
+            source: b"candidate",
+            source_name: "solution.x",
+            assertions: "answers",
+            epilogue: "",
+        };
         let secrets = Secrets {
             proof: Secret::new([1; SECRET_BYTES]),
             entry: Secret::new([2; SECRET_BYTES]),

@@ -51,6 +51,10 @@ pub struct Language {
 /// How to make and start a program; toolchain paths are filled in, other placeholders are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
+    /// File name of the program where it differs from the language's.
+    pub source: Option<String>,
+    /// What comes after assertions.
+    pub epilogue: String,
     /// Argv of the compiler, where there is one.
     pub compile: Option<Vec<String>>,
     /// What compiling leaves and running needs.
@@ -73,6 +77,12 @@ pub enum Driver {
     Rust,
     /// A Java class that calls the program's `main`.
     Java,
+    /// One program of both parts, and at its end a line in its language that passes the secret on.
+    Joined,
+    /// One program of both parts; what starts it passes the secret on where it ended with code 0 and
+    /// said what its framework says. That is the rule of MultiPL-E, and no more: where tests are called
+    /// from `main`, a candidate that ends the process in one of its functions passes.
+    ExitCode,
 }
 
 /// How a function is called.
@@ -184,6 +194,9 @@ struct Row {
 #[serde(deny_unknown_fields)]
 struct DriverRow<D> {
     driver: D,
+    source: Option<String>,
+    #[serde(default)]
+    epilogue: String,
     #[serde(default)]
     programs: Programs,
     compile: Option<Vec<String>>,
@@ -202,6 +215,8 @@ impl<D: Copy> DriverRow<D> {
         let mut paths = paths.clone();
         paths.extend(locate(&self.programs, has).ok()?);
         let recipe = Recipe {
+            source: self.source.clone(),
+            epilogue: self.epilogue.clone(),
             compile: self.compile.as_ref().map(|argv| fill(argv, &paths)),
             artifacts: self.artifacts.clone(),
             run: fill(&self.run, &paths),
@@ -388,6 +403,15 @@ impl Entry {
             available: self.language.is_ok(),
             reason: self.language.as_ref().err().cloned(),
             version: self.version.clone(),
+            assertions: self.row.assertions.as_ref().map(|row| match row.driver {
+                Driver::ExitCode => protocol::AssertionProof::ExitCode,
+                Driver::Python
+                | Driver::Javascript
+                | Driver::Native
+                | Driver::Rust
+                | Driver::Java
+                | Driver::Joined => protocol::AssertionProof::Completion,
+            }),
             problem_kinds: kinds
                 .into_iter()
                 .filter(|kind| judged(kind))
@@ -414,6 +438,8 @@ fn resolve_row(
     let paths = locate(&row.programs, has)?;
     let version = fill(&row.version, &paths);
     let recipe = Recipe {
+        source: None,
+        epilogue: String::new(),
         compile: row.compile.as_ref().map(|argv| fill(argv, &paths)),
         artifacts: row.artifacts.clone(),
         run: fill(&row.run, &paths),
@@ -481,7 +507,7 @@ mod tests {
                 assert!(names.insert(name.clone()), "{name} is there twice");
             }
         }
-        assert_eq!(languages.available().count(), 7);
+        assert!(languages.available().count() >= 30);
     }
 
     #[test]

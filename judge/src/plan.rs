@@ -211,7 +211,9 @@ fn program<'a>(
         },
         Task::Assertions { code } => {
             let (driver, recipe) = language.assertions.as_ref()?;
-            let parts = Parts { source: &source, source_name: &name, assertions: code };
+            let name = recipe.source.as_ref().map_or(name, |it| names.fill(it));
+            let epilogue = &recipe.epilogue;
+            let parts = Parts { source: &source, source_name: &name, assertions: code, epilogue };
             let assembly = assertion::assemble(*driver, parts, secrets);
             let runs = vec![(assembly.stdin, Check::Proof(secrets.proof.clone()))];
             Program { recipe, files: assembly.files, extra: Vec::new(), runs }

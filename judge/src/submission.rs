@@ -478,7 +478,8 @@ mod tests {
 
     #[test]
     fn assertions_are_refused_where_they_cannot_be_proven() {
-        let json = r#"{"language":"bash","source":"x","problem":{"kind":"assertions","code":"x"}}"#;
+        let json =
+            r#"{"language":"pascal","source":"x","problem":{"kind":"assertions","code":"x"}}"#;
         assert!(matches!(check(json), Err(SubmissionError::NoAssertions { .. })));
     }
 }

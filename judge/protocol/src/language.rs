@@ -26,6 +26,19 @@ pub struct LanguageInfo {
     pub version: Option<String>,
     /// Problem kinds that it can be judged on.
     pub problem_kinds: Vec<String>,
+    /// What accepts an assertion program; null where it is not judged on any.
+    pub assertions: Option<AssertionProof>,
     /// The images that have its toolchain; the first is taken where a submission names none.
     pub images: Vec<String>,
+}
+
+/// What accepts an assertion program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssertionProof {
+    /// A one-time secret, written after the last assertion.
+    Completion,
+    /// Exit code 0, and what the language's test framework says: a program that ends itself before its
+    /// assertions may pass.
+    ExitCode,
 }

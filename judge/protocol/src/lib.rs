@@ -22,7 +22,7 @@ pub use answer::{
 };
 pub use checker::{Checker, CheckerSchema};
 pub use error::{ErrorBody, ErrorDetail};
-pub use language::{LanguageInfo, LanguagesResponse};
+pub use language::{AssertionProof, LanguageInfo, LanguagesResponse};
 pub use problem::{
     AssertionsProblem, CallCase, DmojProblem, FileContent, FunctionProblem, HelperProgram,
     InputOutputProblem, LATER_KINDS, LivecodebenchProblem, LivecodebenchTest, Problem,

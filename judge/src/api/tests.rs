@@ -138,9 +138,9 @@ async fn bad_input_gets_a_code_a_sentence_and_a_hint() {
 #[tokio::test]
 async fn what_cannot_be_read_or_judged_soundly_is_refused() {
     let service = service(0);
-    let bash = json!({"language": "bash", "source": "x",
+    let pascal = json!({"language": "pascal", "source": "x",
                       "problem": {"kind": "assertions", "code": "true"}});
-    assert_eq!(code_of(&service, bash).await.1, "assertions_unsupported");
+    assert_eq!(code_of(&service, pascal).await.1, "assertions_unsupported");
     for (body, code) in [(&b"{"[..], "malformed_json"), (b"\xff", "invalid_utf8")] {
         let (status, reply) = post_to(&service, "/v1/judge", body).await;
         assert_eq!((status, &reply["error"]["code"]), (400, &json!(code)));

@@ -12,7 +12,7 @@ use sandbox::image::{ImageError, Manifest, Store, build};
 use serde_json::json;
 
 use super::table::Table;
-use super::{End, Failed, emit, ours, usage};
+use super::{End, Failed, emit, ours, smoke, usage};
 
 /// What `assay image` can do.
 #[derive(Debug, Args)]
@@ -42,6 +42,8 @@ enum ImageAction {
         /// Which images [default: all]
         names: Vec<String>,
     },
+    /// Judge the programs of images' smoke tests, each right and wrong
+    Test(TestArgs),
     /// Remove images, and the layers that no other has
     Rm {
         /// Which images
@@ -80,6 +82,15 @@ struct BuildArgs {
 }
 
 #[derive(Debug, Args)]
+struct TestArgs {
+    /// Which images [default: all that are there and have a smoke test]
+    names: Vec<String>,
+    /// The folder of recipes
+    #[arg(long, value_name = "DIR", default_value = "images")]
+    recipes: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct ImportArgs {
     /// A layout folder, an archive, or docker://HOST/NAME:TAG
     from: String,
@@ -90,19 +101,35 @@ struct ImportArgs {
     insecure: bool,
 }
 
-/// Does what the command line says, on a thread that may wait.
+/// Does what the command line says; what waits for files, on a thread that may.
 pub(super) async fn image(args: ImageArgs) -> Result<End, Failed> {
-    tokio::task::spawn_blocking(move || act(args)).await.map_err(ours)?
+    let ImageArgs { store, action } = args;
+    let store = store.map_or_else(Store::of_caller, Store::at);
+    if let ImageAction::Test(args) = &action {
+        return test(&store, args).await;
+    }
+    tokio::task::spawn_blocking(move || act(&store, action)).await.map_err(ours)?
 }
 
-fn act(args: ImageArgs) -> Result<End, Failed> {
-    let store = args.store.map_or_else(Store::of_caller, Store::at);
-    match args.action {
-        ImageAction::Build(args) => build_all(&store, &args),
-        ImageAction::Import(args) => import(&store, &args),
-        ImageAction::List { json } => list(&store, json),
-        ImageAction::Verify { names } => verify(&store, &names),
-        ImageAction::Rm { names } => remove(&store, &names),
+async fn test(store: &Store, args: &TestArgs) -> Result<End, Failed> {
+    let names = if args.names.is_empty() {
+        let with_test = |name: &String| args.recipes.join(name).join("smoke.toml").is_file();
+        store.list().map_err(failed)?.into_iter().map(|it| it.name).filter(with_test).collect()
+    } else {
+        args.names.clone()
+    };
+    smoke::test(store, &args.recipes, &names).await
+}
+
+fn act(store: &Store, action: ImageAction) -> Result<End, Failed> {
+    match action {
+        // Not on this thread: it judges.
+        ImageAction::Test(_) => Ok(End::Good),
+        ImageAction::Build(args) => build_all(store, &args),
+        ImageAction::Import(args) => import(store, &args),
+        ImageAction::List { json } => list(store, json),
+        ImageAction::Verify { names } => verify(store, &names),
+        ImageAction::Rm { names } => remove(store, &names),
     }
 }
 

@@ -18,6 +18,7 @@ mod judge;
 mod math;
 mod problem;
 mod serve;
+mod smoke;
 mod table;
 
 /// Judges untrusted programs and gives rewards that can be trusted.

@@ -303,6 +303,9 @@ impl<'a> Builder<'a> {
                 "APT::Get::Assume-Yes \"true\";",
                 "APT::Sandbox::User \"root\";",
                 "Acquire::Languages \"none\";",
+                // A mirror may stand still. What it has is signed all the same, and the lock file
+                // says what it was.
+                "Acquire::Check-Valid-Until \"false\";",
                 "DPkg::Use-Pty \"false\";",
                 "DPkg::Options:: \"--force-unsafe-io\";",
                 "DPkg::Options:: \"--force-confnew\";",
