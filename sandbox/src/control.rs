@@ -380,7 +380,48 @@ mod tests {
         }
     }
 
+    /// A valid datagram of each kind that carries lengths, and what is done to it.
+    fn damaged() -> impl Strategy<Value = Vec<u8>> {
+        let file = ("[a-z./]{0,12}", any::<u64>(), any::<bool>());
+        let files = proptest::collection::vec(file, 0..4).prop_map(|files| {
+            let header = |(path, bytes, executable)| FileHeader { path, bytes, executable };
+            Request::Install { files: files.into_iter().map(header).collect() }
+        });
+        let damage =
+            proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6);
+        (files, damage, any::<proptest::sample::Index>(), any::<bool>()).prop_map(
+            |(request, damage, end, cut)| {
+                let make_file = descriptors::sealed_memory_file;
+                let (mut datagram, _) = encode(&request, &[b"payload"], make_file).unwrap();
+                for (at, value) in damage {
+                    let at = at.index(datagram.len());
+                    datagram[at] = value;
+                }
+                if cut {
+                    datagram.truncate(end.index(datagram.len()));
+                }
+                datagram
+            },
+        )
+    }
+
     proptest! {
+        /// What is decoded of a damaged message never gives more bytes than it has.
+        #[test]
+        fn a_damaged_message_is_refused_or_bounded(datagram in damaged()) {
+            let bytes = datagram.len() as u64;
+            if let Ok(mut message) = decode::<Request>(datagram, Vec::new()) {
+                if let Request::Install { files } = &message.header {
+                    for file in files {
+                        let left = message.payload.remaining();
+                        let taken = message.payload.take(file.bytes);
+                        prop_assert_eq!(taken.is_ok(), file.bytes <= left);
+                    }
+                }
+                prop_assert!(message.payload.remaining() <= bytes);
+            }
+        }
+
         #[test]
         fn any_datagram_is_decoded_or_refused(datagram in proptest::collection::vec(any::<u8>(), 0..512)) {
             drop(decode::<Request>(datagram.clone(), Vec::new()));

@@ -452,3 +452,65 @@ fn await_resident(socket: &OwnedFd, slot: u32) -> Result<(OwnedFd, OwnedFd), Err
     }
     Err(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limits::Bytes;
+    use crate::outcome::{Termination, Usage};
+    use crate::spec::{CollectFile, RelativePath};
+
+    fn header() -> impl Strategy<Value = CollectedHeader> {
+        prop_oneof![
+            (0..2000u64).prop_map(|bytes| CollectedHeader::File { bytes }),
+            any::<u64>().prop_map(|bytes| CollectedHeader::File { bytes }),
+            Just(CollectedHeader::Missing),
+            Just(CollectedHeader::TooLarge),
+        ]
+    }
+
+    fn spec(files: usize) -> RunSpec {
+        let path = RelativePath::new("f").unwrap();
+        let collect = vec![CollectFile { path, bytes_max: 1000 }; files];
+        let limits = Limits { output: Bytes(1024), ..Limits::default() };
+        RunSpec::new(["/bin/true"]).unwrap().collect(collect).unwrap().limits(limits).unwrap()
+    }
+
+    proptest! {
+        /// Whatever a resident says of its lengths, an outcome is within what was asked for.
+        #[test]
+        fn any_reply_becomes_a_bounded_outcome_or_is_refused(
+            stdout in prop_oneof![0..1500u64, any::<u64>()],
+            stderr in prop_oneof![0..1500u64, any::<u64>()],
+            files in proptest::collection::vec(header(), 0..4),
+            wanted in 0..4usize,
+            payload in 0..4000usize,
+        ) {
+            let (termination, zero) = (Termination::Exited { code: 0 }, Duration::ZERO);
+            let usage = Usage { cpu_time: zero, wall_time: zero, peak_memory: Bytes(0) };
+            let told = files.len();
+            let (stdout, stderr) = ((stdout, false), (stderr, false));
+            let ended = Ended { termination, usage, stdout, stderr, files };
+            let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
+            control::send(&left, &Reply::Ended(ended), &[&vec![0; payload]], None).unwrap();
+            let message = control::receive::<Reply>(&right, MsgFlags::empty()).unwrap().unwrap();
+            let Reply::Ended(ended) = message.header else { panic!("another reply arrived") };
+            if let Ok(outcome) = outcome(&spec(wanted), ended, message.payload) {
+                let mut bytes = outcome.stdout.bytes.len() + outcome.stderr.bytes.len();
+                prop_assert!(outcome.stdout.bytes.len() <= 1024 && outcome.stderr.bytes.len() <= 1024);
+                prop_assert_eq!(told, wanted);
+                for file in &outcome.files {
+                    if let Collected::File(content) = file {
+                        prop_assert!(content.len() <= 1000);
+                        bytes += content.len();
+                    }
+                }
+                prop_assert!(bytes <= payload);
+            }
+        }
+    }
+}

@@ -264,6 +264,30 @@ fn c_strings<S: AsRef<str>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Strings over the few characters that matter meet every rule.
+        #[test]
+        fn a_path_that_is_taken_stays_in_its_folder(path in "[a./\0\\u{e9} -]{0,40}|.{0,300}") {
+            if let Ok(taken) = RelativePath::new(path.clone()) {
+                prop_assert_eq!(taken.as_str(), &path);
+                let normal = |part| matches!(part, std::path::Component::Normal(_));
+                prop_assert!(std::path::Path::new(&path).components().all(normal));
+                prop_assert!(!path.contains('\0') && !path.is_empty());
+            }
+        }
+
+        #[test]
+        fn a_spec_that_is_made_has_no_nul_and_no_more_than_its_bounds(
+            argv in proptest::collection::vec("[a\0]{0,4}|.{0,20}", 0..6),
+            env in proptest::collection::vec("[A=\0]{0,4}|.{0,20}", 0..6),
+        ) {
+            let made = RunSpec::new(&argv).and_then(|spec| spec.env(&env));
+            let clean = !argv.is_empty() && argv.iter().chain(&env).all(|text| !text.contains('\0'));
+            prop_assert_eq!(made.is_ok(), clean);
+        }
+    }
 
     #[test]
     fn a_path_that_leaves_its_folder_is_refused() {
