@@ -253,6 +253,24 @@ def without_cpu_controller():
         until("the slice is empty", lambda: remove(group))
 
 
+def in_a_pod():
+    """A container has a control group namespace: its root is a group like any other, has processes,
+    and nothing above it is mounted."""
+    script = """busybox umount /sys/fs/cgroup
+busybox mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec sandbox run --json --cpu-time-ms 20000 --wall-time-ms 30000 -- /bin/echo inside"""
+    with own_group("pod") as group:
+        process = subprocess.Popen(
+            ["unshare", "--cgroup", "--mount", "/bin/sh", "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=enter(group),
+        )
+        expect(end(process)["stdout"], "inside\n")
+        expect([child for child in group.iterdir() if child.is_dir()], [])
+
+
 def two_services():
     """Two in one group: the first to end leaves the other's slots working. The later ones start
     where a shell that the first has moved would start them."""
@@ -381,7 +399,7 @@ TESTS = [
     preflight, exit_code, signalled, cpu_limit, wall_limit, memory_limit, memory_below_limit,
     peak_of_children, pids_limit, fork_bomb, cpu_time_of_children, group_is_hidden,
     in_group_of_its_own, beside_other_processes, without_controllers, without_cpu_controller,
-    two_services, killed_service, killed_service_elsewhere, calls_of_the_resident,
+    in_a_pod, two_services, killed_service, killed_service_elsewhere, calls_of_the_resident,
     warm_interpreter, system_sandbox, system_warm, system_rootless, system_faults,
 ]  # fmt: skip
 
