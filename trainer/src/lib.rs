@@ -26,6 +26,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device;
 pub mod evaluate;
+pub mod experiment;
 pub mod limits;
 pub mod metrics;
 pub mod model;

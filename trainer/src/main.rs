@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
+use tch::Device;
 use trainer::config::RunConfig;
+use trainer::experiment::{self, Experiment};
 use trainer::model::Tokenizer;
 use trainer::parallel::Single;
 use trainer::train::{Parts, Run};
@@ -24,6 +26,23 @@ struct Arguments {
 enum Command {
     /// Train; goes on where a run in the same folder ended
     Run(RunArguments),
+    /// Run an experiment: several arms, several seeds, a plot and a table
+    Experiment {
+        /// Which: opmd_rest, sampling, length, partial, context
+        name: String,
+        /// Where its runs, plot and table are kept
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// How many seeds, from 1
+        #[arg(long, default_value_t = 3)]
+        seeds: u64,
+        /// The folder of configurations
+        #[arg(long, value_name = "FOLDER", default_value = "trainer/configs")]
+        configs: PathBuf,
+        /// Change a key of all arms
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+    },
     /// Draw learning curves as SVG; folders that differ in `seed-N` only become one curve with a band
     Plot {
         /// Folders of runs
@@ -63,6 +82,10 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Run(arguments) => run(&arguments),
+        Command::Experiment { name, out, seeds, configs, settings } => {
+            let found = experiment::find(&name).ok_or_else(|| anyhow!("no experiment {name}"))?;
+            run_experiment(found, &out, (seeds, &configs), &settings)
+        }
         Command::Plot { runs, out, figures } => {
             let figures: Vec<&str> = figures.iter().map(String::as_str).collect();
             plot::draw(&plot::by_seed(&runs), &figures, &out).map_err(|reason| anyhow!(reason))?;
@@ -80,12 +103,16 @@ fn run(arguments: &RunArguments) -> Result<()> {
     }
     let device = device::open(&arguments.device).map_err(|reason| anyhow!(reason))?;
     tch::set_num_threads(arguments.threads);
-    std::fs::create_dir_all(&arguments.out)?;
-    std::fs::write(arguments.out.join("config.toml"), config.resolved())?;
+    train(config, &arguments.out, device)
+}
+
+fn train(config: RunConfig, out: &Path, device: Device) -> Result<()> {
+    std::fs::create_dir_all(out)?;
+    std::fs::write(out.join("config.toml"), config.resolved())?;
     let mut view = View::new(&config);
     let mut learner = setup::learner(&config, device).map_err(|reason| anyhow!(reason))?;
     view.say(&format!("{} parameters on {device:?}", learner.policy.decoder.config().parameters()));
-    if !has_checkpoint(&arguments.out) {
+    if !has_checkpoint(out) {
         let task = learner.judging.task.as_ref();
         let tokenizer: &Tokenizer = &learner.judging.tokenizer;
         let mut last = 0.0;
@@ -97,7 +124,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
     let backend = setup::local_backend(&learner.policy, &learner.options)?;
     let parts = Parts {
         config,
-        folder: arguments.out.clone(),
+        folder: out.to_owned(),
         judging: learner.judging,
         backend: Box::new(backend),
         policy: learner.policy,
@@ -107,6 +134,36 @@ fn run(arguments: &RunArguments) -> Result<()> {
     };
     let found = Run::open(parts)?.train()?;
     println!("held-out success {:.3}", found.success);
+    Ok(())
+}
+
+/// Runs what is not finished yet, arm by arm within each seed; then draws and tabulates.
+fn run_experiment(
+    experiment: &Experiment,
+    out: &Path,
+    (seeds, configs): (u64, &Path),
+    settings: &[String],
+) -> Result<()> {
+    tch::set_num_threads(1);
+    let mut runs = Vec::new();
+    for seed in 1..=seeds {
+        for arm in experiment.arms {
+            let own = experiment.settings.iter().chain(arm.settings).map(|set| (*set).to_owned());
+            let mut all: Vec<String> = own.chain(settings.iter().cloned()).collect();
+            all.push(format!("seed={seed}"));
+            let config = RunConfig::read(&configs.join(experiment.config), &all)?;
+            let folder = out.join(experiment.name).join(format!("{}-seed-{seed}", arm.name));
+            println!("== {}, arm {}, seed {seed}", experiment.name, arm.name);
+            train(config, &folder, Device::Cpu)?;
+            runs.push(folder);
+        }
+    }
+    let series = plot::by_seed(&runs);
+    let path = experiment::plot_path(out, experiment);
+    plot::draw(&series, experiment.figures, &path).map_err(|reason| anyhow!(reason))?;
+    let table = experiment::table(&series, experiment.figures)?;
+    std::fs::write(out.join(format!("{}.md", experiment.name)), &table)?;
+    println!("{}\n{table}", experiment.question);
     Ok(())
 }
 

@@ -49,21 +49,22 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the files of a run; lines of `iteration` and later, from before a restart, are cut off.
+    /// Opens the files of a run that goes on from an iteration, if it does; later lines, from before
+    /// the restart, are cut off.
     ///
     /// # Errors
     /// Files that cannot be read or written.
-    pub fn open(folder: &Path, iteration: u64) -> std::io::Result<Self> {
+    pub fn open(folder: &Path, iteration: Option<u64>) -> std::io::Result<Self> {
         let path = folder.join("metrics.jsonl");
         let kept: Vec<String> = read_lines(&path)?
             .into_iter()
-            .filter(|line| number(line).is_some_and(|n| n < iteration))
+            .filter(|line| number(line).is_some_and(|n| Some(n) <= iteration))
             .collect();
         let mut lines = File::create(&path)?;
         for line in &kept {
             writeln!(lines, "{line}")?;
         }
-        let events = EventWriter::create(&folder.join("tensorboard"), iteration)?;
+        let events = EventWriter::create(&folder.join("tensorboard"), iteration.unwrap_or(0))?;
         let registry = prometheus::Registry::new();
         Ok(Self { lines, events, registry, gauges: BTreeMap::new() })
     }

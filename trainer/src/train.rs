@@ -106,6 +106,7 @@ pub struct Run {
     unwritten: Vec<(u64, FateRecord)>,
     log: MetricsLog,
     start: Instant,
+    checkpoint_seconds: f64,
 }
 
 /// The state of a batch that is awaited.
@@ -169,10 +170,21 @@ impl Run {
                 (state, VecDeque::from([parts.policy.weights()]))
             }
         };
-        let log = MetricsLog::open(&parts.folder, state.version)?;
+        let goes_on = store.latest()?.map(|latest| latest.version);
+        let log = MetricsLog::open(&parts.folder, goes_on)?;
         let start = Instant::now();
         let unwritten = Vec::new();
-        Ok(Self { parts, optimizer, store, state, behaviour, unwritten, log, start })
+        Ok(Self {
+            parts,
+            optimizer,
+            store,
+            state,
+            behaviour,
+            unwritten,
+            log,
+            start,
+            checkpoint_seconds: 0.0,
+        })
     }
 
     /// Iterations that are done.
@@ -238,18 +250,20 @@ impl Run {
             if !last && !early {
                 self.assign(assignments)?;
             }
+            let seconds = iteration_start.elapsed().as_secs_f64();
+            metrics.set("time/iteration_seconds", seconds);
+            metrics.set("time/since_start_seconds", self.start.elapsed().as_secs_f64());
+            metrics.set("time/last_checkpoint_seconds", self.checkpoint_seconds);
+            let idle = metrics.value("time/wait_for_reward_seconds") / seconds.max(1e-9);
+            metrics.set("time/idle_for_reward_share", idle);
+            // Before the checkpoint: a run that goes on from it finds all lines up to it.
+            self.log.write(done, &metrics)?;
             let every = config.checkpoint.every;
             if last || early || (every > 0 && done.is_multiple_of(every)) {
                 let start = Instant::now();
                 self.checkpoint()?;
-                metrics.set("time/checkpoint_seconds", start.elapsed().as_secs_f64());
+                self.checkpoint_seconds = start.elapsed().as_secs_f64();
             }
-            let seconds = iteration_start.elapsed().as_secs_f64();
-            metrics.set("time/iteration_seconds", seconds);
-            metrics.set("time/since_start_seconds", self.start.elapsed().as_secs_f64());
-            let idle = metrics.value("time/wait_for_reward_seconds") / seconds.max(1e-9);
-            metrics.set("time/idle_for_reward_share", idle);
-            self.log.write(done, &metrics)?;
             (self.parts.observer)(done, &metrics);
             if early {
                 break;
@@ -264,14 +278,17 @@ impl Run {
 
     /// Before the first iteration: evaluates, and writes the checkpoint that a kill falls back to.
     fn first_evaluation(&mut self) -> Result<Evaluation, TrainError> {
+        let done = self.state.version;
+        let goes_on = self.store.latest()?.is_some();
+        if goes_on && done < self.parts.config.iterations {
+            return Ok(Evaluation::default());
+        }
         let mut metrics = Metrics::default();
         let evaluation = self.evaluate(&mut metrics);
-        if self.state.version == 0 {
+        if !goes_on {
             self.log.write(0, &metrics)?;
             (self.parts.observer)(0, &metrics);
-            if self.store.latest()?.is_none() {
-                self.checkpoint()?;
-            }
+            self.checkpoint()?;
         }
         Ok(evaluation)
     }
@@ -405,8 +422,11 @@ impl Run {
         for (problem, pass_rate) in &report.pass_rates {
             self.state.problems.observe(*problem, *pass_rate);
         }
-        let barren = report.valid == 0 && !report.fates.is_empty();
-        self.state.barren = if barren { self.state.barren + 1 } else { 0 };
+        if report.judged > 0 {
+            self.state.barren = 0;
+        } else if report.invalid > 0 {
+            self.state.barren += 1;
+        }
         self.state.carry = batch.carry;
         self.state.assigned.retain(|assigned| assigned.batch > iteration);
         self.state.version += 1;

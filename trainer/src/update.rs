@@ -14,7 +14,7 @@ use crate::parallel::Reduce;
 use crate::policy::{Policy, Sequence, SequenceBatch};
 use crate::random::Stream;
 use crate::rollout::ledger::Fate;
-use crate::rollout::{Finish, Group, Outcome};
+use crate::rollout::{Finish, Group, Outcome, Rollout};
 
 /// Tokens of one forward pass; larger steps are computed in parts.
 const PASS_TOKENS_MAX: usize = 1 << 15;
@@ -26,8 +26,10 @@ pub struct Report {
     pub fates: Vec<(u64, Fate)>,
     /// Each trained group's problem and pass rate.
     pub pass_rates: Vec<(usize, f64)>,
-    /// Rewards that are valid.
-    pub valid: usize,
+    /// Rewards that the judge gave; not those of completions without an end, which it never sees.
+    pub judged: usize,
+    /// Rewards that are not valid.
+    pub invalid: usize,
 }
 
 /// A rollout that trains.
@@ -67,7 +69,10 @@ impl Updater<'_> {
             let fate = self.fate(group, policy.version);
             report.fates.push((group.id, fate));
             let rewards = valid_rewards(group);
-            report.valid += rewards.len();
+            let ended = |(at, _): &&(usize, f64)| group.rollouts[*at].finish == Finish::Stop;
+            report.judged += rewards.iter().filter(ended).count();
+            let invalid = |rollout: &&Rollout| matches!(rollout.outcome, Some(Outcome::Invalid(_)));
+            report.invalid += group.rollouts.iter().filter(invalid).count();
             if fate == Fate::Trained {
                 let passed = rewards.iter().filter(|(_, reward)| *reward >= 0.5).count();
                 report.pass_rates.push((group.problem, passed as f64 / rewards.len() as f64));
@@ -294,7 +299,7 @@ fn pass_length(examples: &[&Example<'_>]) -> usize {
 
 /// Which rollouts have a reward that may be used.
 fn valid_rewards(group: &Group) -> Vec<(usize, f64)> {
-    let valid = |(at, rollout): (usize, &crate::rollout::Rollout)| match rollout.outcome {
+    let valid = |(at, rollout): (usize, &Rollout)| match rollout.outcome {
         Some(Outcome::Reward(reward)) if !rollout.tokens().is_empty() => Some((at, reward)),
         Some(Outcome::Reward(_) | Outcome::Invalid(_)) | None => None,
     };
@@ -303,8 +308,7 @@ fn valid_rewards(group: &Group) -> Vec<(usize, f64)> {
 
 /// Figures of the groups themselves.
 fn count(groups: &[Group], metrics: &mut Metrics) {
-    let rollouts: Vec<&crate::rollout::Rollout> =
-        groups.iter().flat_map(|group| &group.rollouts).collect();
+    let rollouts: Vec<&Rollout> = groups.iter().flat_map(|group| &group.rollouts).collect();
     let rewards: Vec<Vec<f64>> = groups
         .iter()
         .map(|group| valid_rewards(group).into_iter().map(|(_, reward)| reward).collect())

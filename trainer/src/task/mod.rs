@@ -68,6 +68,9 @@ pub enum TaskConfig {
         problems: usize,
         /// How often the author knows a function.
         author_right: f64,
+        /// How often the author adds code without effect after a function.
+        #[serde(default)]
+        padding: f64,
     },
     /// Short Python functions.
     PythonExpr {
@@ -92,8 +95,9 @@ impl TaskConfig {
     #[must_use]
     pub fn build(&self) -> Box<dyn Task> {
         match *self {
-            Self::NamedOps { levels, problems, author_right } => {
-                Box::new(NamedOps::new(levels, problems, author_right))
+            Self::NamedOps { levels, problems, author_right, padding } => {
+                let author = named_ops::Author { right: author_right, padding };
+                Box::new(NamedOps::new(levels, problems, author))
             }
             Self::PythonExpr { author_right } => Box::new(PythonExpr::new(author_right)),
             Self::MathChain { operations, problems, author_right, steps_every } => {
@@ -149,7 +153,8 @@ mod tests {
 
     fn tasks() -> Vec<Box<dyn Task>> {
         vec![
-            TaskConfig::NamedOps { levels: 2, problems: 600, author_right: 0.5 }.build(),
+            TaskConfig::NamedOps { levels: 2, problems: 600, author_right: 0.5, padding: 0.2 }
+                .build(),
             TaskConfig::PythonExpr { author_right: 0.5 }.build(),
             TaskConfig::MathChain {
                 operations: 4,

@@ -79,18 +79,27 @@ enum Term {
     Call(usize, Box<Self>, Box<Self>),
 }
 
+/// How the corpus is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Author {
+    /// How often a function is written rightly.
+    pub right: f64,
+    /// How often code without effect follows it.
+    pub padding: f64,
+}
+
 /// The task.
 #[derive(Debug)]
 pub struct NamedOps {
     problems: Vec<Problem>,
     terms: Vec<Term>,
-    author_right: f64,
+    author: Author,
 }
 
 impl NamedOps {
     /// Terms of one up to `levels` functions, at most `count` of them, few levels first.
     #[must_use]
-    pub fn new(levels: usize, count: usize, author_right: f64) -> Self {
+    pub fn new(levels: usize, count: usize, author: Author) -> Self {
         let mut stream = Stream::new(&[0x0415]);
         let mut seen = std::collections::HashSet::new();
         let (mut problems, mut terms) = (Vec::new(), Vec::new());
@@ -113,7 +122,7 @@ impl NamedOps {
                 }
             }
         }
-        Self { problems, terms, author_right }
+        Self { problems, terms, author }
     }
 
     fn cases(&self, problem: usize) -> Vec<[i64; 4]> {
@@ -138,7 +147,7 @@ impl Task for NamedOps {
 
     fn author(&self, problem: usize, stream: &mut Stream) -> String {
         let mut words = Vec::new();
-        write(&self.terms[problem], self.author_right, stream, &mut words);
+        write(&self.terms[problem], self.author, stream, &mut words);
         words.join(" ")
     }
 
@@ -185,16 +194,19 @@ fn value(term: &Term, case: &[i64; 4]) -> i64 {
     }
 }
 
-fn write(term: &Term, right: f64, stream: &mut Stream, words: &mut Vec<&'static str>) {
+fn write(term: &Term, author: Author, stream: &mut Stream, words: &mut Vec<&'static str>) {
     match term {
         Term::Variable(at) => words.push(VARIABLES[*at]),
         Term::Call(at, first, second) => {
-            write(first, right, stream, words);
-            write(second, right, stream, words);
+            write(first, author, stream, words);
+            write(second, author, stream, words);
             let function = &FUNCTIONS[*at];
-            let known = stream.uniform() < right;
+            let known = stream.uniform() < author.right;
             let code = if known { function.right } else { stream.choice(&function.wrong) };
             words.extend(code.split(' '));
+            if author.padding > 0.0 && stream.uniform() < author.padding {
+                words.extend(["neg", "neg"]);
+            }
         }
     }
 }
@@ -235,7 +247,7 @@ mod tests {
 
     #[test]
     fn an_author_who_knows_everything_is_always_right() {
-        let task = NamedOps::new(3, 500, 1.0);
+        let task = NamedOps::new(3, 500, Author { right: 1.0, padding: 0.3 });
         for problem in 0..task.problems().len() {
             let program = task.author(problem, &mut Stream::new(&[1]));
             for case in task.cases(problem) {
@@ -247,7 +259,7 @@ mod tests {
 
     #[test]
     fn hidden_tests_tell_right_from_wrong_code() {
-        let task = NamedOps::new(1, 160, 0.0);
+        let task = NamedOps::new(1, 160, Author { right: 0.0, padding: 0.0 });
         let mut passed = 0;
         for problem in 0..task.problems().len() {
             let program = task.author(problem, &mut Stream::new(&[2, problem as u64]));

@@ -1,6 +1,8 @@
 //! What several tests need.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod judge;
+
 use tch::{Device, Kind};
 use trainer::model::config::{ModelConfig, RopeScaling};
 use trainer::model::{Decoder, Family};
@@ -30,4 +32,84 @@ pub(crate) fn tiny_config(family: Family) -> ModelConfig {
 pub(crate) fn tiny_decoder(seed: u64, kind: Kind) -> Decoder {
     Decoder::random(tiny_config(Family::Qwen3), seed, kind, Device::Cpu)
         .expect("a checked configuration")
+}
+
+/// A run that is over in seconds: its model learns nothing worth knowing, its books must balance.
+pub(crate) const SMALL_RUN: &str = r#"
+seed = 3
+iterations = 12
+
+[task]
+name = "named_ops"
+levels = 2
+problems = 60
+author_right = 0.5
+
+[model]
+from = "new"
+family = "qwen2"
+hidden = 16
+intermediate = 32
+layers = 1
+heads = 2
+kv_heads = 1
+
+[warm_start]
+steps = 60
+batch = 16
+learning_rate = 5e-3
+
+[rollout]
+groups = 4
+samples = 4
+tokens_max = 12
+
+[algorithm]
+steps = 2
+
+[evaluation]
+every = 0
+problems = 2
+
+[checkpoint]
+every = 1
+"#;
+
+/// The small run with settings over it.
+pub(crate) fn small_run(folder: &std::path::Path, settings: &[&str]) -> trainer::config::RunConfig {
+    let path = folder.join("run.toml");
+    std::fs::write(&path, SMALL_RUN).expect("a folder that can be written");
+    let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    trainer::config::RunConfig::read(&path, &settings).expect("a configuration")
+}
+
+/// Runs to the end in this process; returns the digest of the last weights.
+pub(crate) fn run_to_end(
+    config: trainer::config::RunConfig,
+    folder: &std::path::Path,
+) -> Result<String, trainer::train::TrainError> {
+    tch::set_num_threads(1);
+    let mut learner = trainer::setup::learner(&config, Device::Cpu).expect("a learner");
+    let parts = (learner.judging.task.as_ref(), &learner.judging.tokenizer);
+    trainer::warm_start::run(&config, &mut learner.policy, parts, &mut |_, _| {})?;
+    let backend = trainer::setup::local_backend(&learner.policy, &learner.options)?;
+    let parts = trainer::train::Parts {
+        config,
+        folder: folder.to_owned(),
+        judging: learner.judging,
+        backend: Box::new(backend),
+        policy: learner.policy,
+        options: learner.options,
+        ranks: Box::new(trainer::parallel::Single),
+        observer: Box::new(|_, _| {}),
+    };
+    trainer::train::Run::open(parts)?.train()?;
+    Ok(weights_digest(folder))
+}
+
+/// The bytes of the newest checkpoint's weights, as a digest.
+pub(crate) fn weights_digest(folder: &std::path::Path) -> String {
+    let newest = trainer::train::newest_checkpoint(folder).expect("a checkpoint");
+    let tensors = trainer::model::files::read_shards(&newest).expect("weights");
+    trainer::model::files::digest(&tensors).expect("a digest")
 }

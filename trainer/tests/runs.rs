@@ -1,0 +1,293 @@
+//! Whole runs against a scripted judge: killed and resumed, synchronous and not, with faults of every
+//! kind. Nothing hangs, nothing is trained twice, everything is counted.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use trainer::metrics;
+use trainer::random::Stream;
+use trainer::rollout::ledger::{Fate, Ledger};
+use trainer::rollout::store::ReplayStore;
+
+mod support;
+use support::judge::{Act, StandIn};
+use support::{SMALL_RUN, run_to_end, small_run, weights_digest};
+
+/// Kills of one run.
+const KILLS: usize = 20;
+
+fn settled(folder: &Path) -> Vec<(u64, Fate)> {
+    let store = ReplayStore::open(&folder.join("replay.redb")).unwrap();
+    store.fates().unwrap().into_iter().map(|(group, record)| (group, record.fate)).collect()
+}
+
+fn spawn(folder: &Path, url: &str, settings: &[&str]) -> Child {
+    let config = folder.join("run.toml");
+    std::fs::write(&config, SMALL_RUN).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assay-train"));
+    command.arg("run").arg(config).arg("--out").arg(folder.join("run"));
+    command.args(["--set", &format!("judge.url={url}")]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn kill_and_resume(settings: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = StandIn::start(|_| Act::Answer);
+    let wanted = {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(spawn(folder.path(), &plain.url, settings).wait().unwrap().success());
+        weights_digest(&folder.path().join("run"))
+    };
+    // The judge asks for the kill at a random request, whatever the run is doing then.
+    let (strike, struck) = mpsc::channel();
+    let next = Arc::new(AtomicUsize::new(3));
+    let at = Arc::clone(&next);
+    let judge = StandIn::start(move |request| {
+        if request == at.load(Ordering::SeqCst) {
+            drop(strike.send(()));
+        }
+        Act::Answer
+    });
+    let mut stream = Stream::new(&[17]);
+    let mut kills = 0;
+    while kills < KILLS {
+        let mut child = spawn(folder.path(), &judge.url, settings);
+        loop {
+            if struck.recv_timeout(std::time::Duration::from_millis(100)).is_ok() {
+                child.kill().unwrap();
+                kills += 1;
+                break;
+            }
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+        }
+        let over = !child.wait().unwrap().success();
+        next.store(judge.requests() + 1 + stream.below(14), Ordering::SeqCst);
+        if !over {
+            break;
+        }
+    }
+    assert!(spawn(folder.path(), &judge.url, settings).wait().unwrap().success());
+    assert_eq!(kills, KILLS, "the run was over too early");
+    assert_eq!(weights_digest(&folder.path().join("run")), wanted);
+    let fates = settled(&folder.path().join("run"));
+    let trained = fates.iter().filter(|(_, fate)| *fate == Fate::Trained).count();
+    assert_eq!(trained, fates.len());
+    let rows = metrics::read(&folder.path().join("run")).unwrap();
+    let iterations: Vec<u64> = rows.iter().map(|(iteration, _)| *iteration).collect();
+    let every: Vec<u64> = (0..iterations.len() as u64).collect();
+    assert_eq!(iterations, every, "an iteration was lost or written twice");
+}
+
+#[test]
+fn a_run_that_is_killed_twenty_times_ends_with_the_same_weights() {
+    kill_and_resume(&["iterations=60"]);
+}
+
+#[test]
+fn partial_rollouts_survive_kills_too() {
+    kill_and_resume(&["iterations=60", "rollout.tokens_per_iteration=4", "checkpoint.every=2"]);
+}
+
+#[test]
+fn the_same_run_gives_the_same_weights_and_another_seed_others() {
+    let judge = StandIn::start(|_| Act::Answer);
+    let url = format!("judge.url={}", judge.url);
+    let digest = |settings: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        run_to_end(small_run(folder.path(), settings), &folder.path().join("run")).unwrap()
+    };
+    assert_eq!(digest(&[&url]), digest(&[&url]));
+    assert_ne!(digest(&[&url]), digest(&[&url, "seed=4"]));
+    assert_ne!(digest(&[&url]), digest(&[&url, "rollout.staleness=0"]));
+}
+
+#[test]
+fn without_staleness_every_token_is_of_the_version_that_trains() {
+    let judge = StandIn::start(|_| Act::Answer);
+    for (staleness, wanted) in [(0, 0.0), (1, 1.0), (3, 3.0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            [format!("judge.url={}", judge.url), format!("rollout.staleness={staleness}")];
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        run_to_end(small_run(folder.path(), &settings), &folder.path().join("run")).unwrap();
+        let rows = metrics::read(&folder.path().join("run")).unwrap();
+        let oldest = rows.iter().map(|(_, row)| row.value("staleness/versions_max"));
+        assert_eq!(oldest.fold(0.0, f64::max), wanted);
+        // On policy, what the trainer computes first is what the sampler stored.
+        let first = rows.iter().map(|(_, row)| row.value("policy/first_logprob_difference"));
+        let largest = first.fold(0.0, f64::max);
+        assert_eq!(largest < 1e-4, staleness == 0, "staleness {staleness}: {largest}");
+        for (_, row) in &rows {
+            assert!(row.value("policy/sampler_mismatch") < 1e-4);
+        }
+    }
+}
+
+#[test]
+fn partial_rollouts_span_versions_within_the_bound() {
+    let judge = StandIn::start(|_| Act::Answer);
+    for mode in ["mask_old", "composite", "recompute"] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = [
+            format!("judge.url={}", judge.url),
+            "rollout.tokens_per_iteration=3".to_owned(),
+            "rollout.span_max=2".to_owned(),
+            format!("rollout.off_policy={mode}"),
+        ];
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        run_to_end(small_run(folder.path(), &settings), &folder.path().join("run")).unwrap();
+        let rows = metrics::read(&folder.path().join("run")).unwrap();
+        assert!(rows.iter().any(|(_, row)| row.value("partial/segments_max") > 1.0));
+        let fates = settled(&folder.path().join("run"));
+        // Twelve tokens at three a version span four versions, one more than the bound with staleness 1.
+        assert!(fates.iter().any(|(_, fate)| *fate == Fate::Trained), "{mode}: {fates:?}");
+        let distinct: std::collections::HashSet<u64> = fates.iter().map(|(id, _)| *id).collect();
+        assert_eq!(distinct.len(), fates.len());
+    }
+}
+
+/// Runs against a script; returns the rows and fates.
+fn faulty(script: impl Fn(usize) -> Act + Send + Sync + 'static, settings: &[&str]) -> Faulty {
+    let judge = StandIn::start(script);
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("judge.url={}", judge.url);
+    let all: Vec<&str> = [url.as_str()].iter().chain(settings).copied().collect();
+    let result = run_to_end(small_run(folder.path(), &all), &folder.path().join("run"));
+    let rows = metrics::read(&folder.path().join("run")).unwrap();
+    let invalid = rows.iter().map(|(_, row)| row.value("reward/invalid")).sum();
+    let retries = rows.iter().map(|(_, row)| row.value("judge/retries")).sum();
+    Faulty { result, invalid, retries, fates: settled(&folder.path().join("run")) }
+}
+
+struct Faulty {
+    result: Result<String, trainer::train::TrainError>,
+    invalid: f64,
+    retries: f64,
+    fates: Vec<(u64, Fate)>,
+}
+
+impl Faulty {
+    fn with(&self, wanted: Fate) -> usize {
+        self.fates.iter().filter(|(_, fate)| *fate == wanted).count()
+    }
+}
+
+#[test]
+fn a_judge_that_recovers_changes_nothing_that_is_learnt() {
+    let well = faulty(|_| Act::Answer, &[]);
+    let wanted = well.result.unwrap();
+    for act in [Act::Full, Act::Breaks, Act::Garbles, Act::InvalidRetryable] {
+        let ill = faulty(move |n| if n % 3 == 0 { act } else { Act::Answer }, &[]);
+        assert_eq!(ill.result.unwrap(), wanted, "{act:?}");
+        assert_eq!(ill.invalid, 0.0);
+        assert!(ill.retries > 0.0, "{act:?} was not met");
+    }
+}
+
+#[test]
+fn invalid_rewards_are_masked_counted_and_never_trained_as_0() {
+    let ill = faulty(|n| if n % 4 == 0 { Act::Invalid } else { Act::Answer }, &[]);
+    assert!(ill.result.is_ok());
+    assert!(ill.invalid > 0.0);
+    assert!(ill.with(Fate::DroppedInvalid) > 0 && ill.with(Fate::Trained) > 0);
+    assert_eq!(ill.fates.len(), 12 * 4, "every group meets one fate");
+    let refused = faulty(|n| if n % 4 == 0 { Act::Refuses } else { Act::Answer }, &[]);
+    assert!(refused.with(Fate::DroppedInvalid) > 0);
+}
+
+#[test]
+fn a_judge_that_hangs_costs_its_deadline_and_nothing_more() {
+    let ill = faulty(
+        |n| if n % 5 == 4 { Act::Hangs } else { Act::Answer },
+        &["judge.deadline_ms=300", "iterations=6"],
+    );
+    assert!(ill.result.is_ok());
+    assert!(ill.with(Fate::DroppedInvalid) > 0 && ill.with(Fate::Trained) > 0);
+    assert_eq!(ill.fates.len(), 6 * 4);
+}
+
+#[test]
+fn a_judge_that_is_down_ends_the_run_with_a_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("judge.url=http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let config = small_run(folder.path(), &[&url, "judge.deadline_ms=50", "iterations=40"]);
+    let error = run_to_end(config, &folder.path().join("run")).unwrap_err();
+    assert!(error.to_string().contains("no valid reward"), "{error}");
+}
+
+#[test]
+fn the_same_program_runs_once_within_a_group() {
+    let judge = StandIn::start(|_| Act::Answer);
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("judge.url={}", judge.url);
+    // The likeliest token only, as far as a temperature can say so: all samples are the same.
+    let config = small_run(folder.path(), &[&url, "rollout.temperature=0.001", "iterations=2"]);
+    run_to_end(config, &folder.path().join("run")).unwrap();
+    assert!(judge.programs().iter().all(|programs| *programs <= 1), "{:?}", judge.programs());
+}
+
+#[test]
+fn a_run_is_not_continued_with_another_configuration() {
+    let judge = StandIn::start(|_| Act::Answer);
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("judge.url={}", judge.url);
+    let run = folder.path().join("run");
+    run_to_end(small_run(folder.path(), &[&url, "iterations=2"]), &run).unwrap();
+    let other = small_run(folder.path(), &[&url, "iterations=3", "algorithm.tau=0.9"]);
+    let error = run_to_end(other, &run).unwrap_err();
+    assert!(error.to_string().contains("another configuration"), "{error}");
+}
+
+/// Random schedules of the books: every reachable state keeps the bound and settles each group once.
+#[test]
+fn p07_in_every_schedule_each_group_is_settled_once_within_the_bound() {
+    for seed in 0..300 {
+        let mut stream = Stream::new(&[seed]);
+        let staleness = stream.below(4) as u64;
+        let mut ledger = Ledger::new(staleness);
+        let (mut open, mut next, mut done) = (Vec::new(), 0_u64, 0_u64);
+        for _ in 0..200 {
+            match stream.below(4) {
+                0 => {
+                    let groups: Vec<u64> = (next..next + 1 + stream.below(3) as u64).collect();
+                    let admitted = ledger.admits();
+                    assert_eq!(ledger.dispatch(&groups).is_ok(), admitted, "seed {seed}");
+                    if admitted {
+                        next += groups.len() as u64;
+                        open.extend(groups);
+                    }
+                }
+                1 if !open.is_empty() => {
+                    let group = open.swap_remove(stream.below(open.len()));
+                    let fates = [Fate::Trained, Fate::DroppedInvalid, Fate::DroppedStale];
+                    ledger.settle(group, *stream.choice(&fates)).unwrap();
+                    assert!(ledger.settle(group, Fate::Trained).is_err(), "settled twice");
+                    done += 1;
+                }
+                2 if ledger.version() < ledger.next_batch() => ledger.publish(),
+                _ => {
+                    // A restart: the books are read back as they were written.
+                    let text = serde_json::to_string(&ledger).unwrap();
+                    assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger);
+                }
+            }
+            assert!(ledger.next_batch() <= ledger.version() + staleness + 1, "seed {seed}");
+            let settled: u64 = [Fate::Trained, Fate::DroppedInvalid, Fate::DroppedStale]
+                .iter()
+                .map(|fate| ledger.settled(*fate))
+                .sum();
+            assert_eq!((settled, ledger.pending() as u64 + settled), (done, next), "seed {seed}");
+        }
+    }
+}
