@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -138,9 +139,10 @@ pub fn read(folder: &Path, order: &[String]) -> Result<Restored, ModelError> {
     versions.dedup();
     for version in versions.into_iter().filter(|version| *version != state.version) {
         let tensors = files::read_tensors(&folder.join(behaviour_name(version)))?;
-        behaviour.push(Weights { version, tensors: ordered(tensors, order)? });
+        let made = Instant::now();
+        behaviour.push(Weights { version, tensors: ordered(tensors, order)?, made });
     }
-    let weights = Weights { version: state.version, tensors };
+    let weights = Weights { version: state.version, tensors, made: Instant::now() };
     Ok(Restored { weights, optimizer, behaviour, state })
 }
 

@@ -37,6 +37,7 @@ pub mod policy;
 pub mod problems;
 pub mod random;
 pub mod rollout;
+pub mod selftest;
 pub mod setup;
 pub mod task;
 pub mod tensorboard;

@@ -9,7 +9,10 @@ use tch::Device;
 use trainer::config::RunConfig;
 use trainer::experiment::{self, Experiment};
 use trainer::model::Tokenizer;
-use trainer::parallel::Single;
+use trainer::parallel::{Reduce, Single, TcpRanks};
+use trainer::rollout::engine::Backend;
+use trainer::rollout::pool::WorkerPool;
+use trainer::rollout::worker;
 use trainer::train::{Parts, Run};
 use trainer::view::View;
 use trainer::{device, plot, setup, warm_start};
@@ -26,6 +29,38 @@ struct Arguments {
 enum Command {
     /// Train; goes on where a run in the same folder ended
     Run(RunArguments),
+    /// Sample for a run elsewhere, over HTTP
+    Worker {
+        /// The configuration of the run
+        config: PathBuf,
+        /// Where to listen; port 0 takes a free one
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8091")]
+        listen: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Be another rank of a run's data-parallel training
+    Rank {
+        /// The configuration of the run
+        config: PathBuf,
+        /// Where rank 0 waits
+        #[arg(long, value_name = "ADDRESS")]
+        join: String,
+        /// This rank's number, from 1
+        #[arg(long)]
+        rank: usize,
+        /// How many ranks there are
+        #[arg(long)]
+        ranks: usize,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Does this device compute what the trainer needs?
+    Selftest {
+        /// cpu or cuda:N
+        #[arg(long, default_value = "cpu")]
+        device: String,
+    },
     /// Run an experiment: several arms, several seeds, a plot and a table
     Experiment {
         /// Which: opmd_rest, sampling, length, partial, context
@@ -73,15 +108,53 @@ struct RunArguments {
     /// Threads of one operation on the cpu; with one thread runs are the same bit for bit
     #[arg(long, default_value_t = 1)]
     threads: i32,
+    /// Rollout workers that sample instead of this process, as host:port,host:port
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    workers: Vec<String>,
+    /// Where other ranks of data-parallel training come to, as host:port
+    #[arg(long, value_name = "ADDRESS", requires = "ranks")]
+    rendezvous: Option<String>,
+    /// How many ranks there are, this one included
+    #[arg(long, default_value_t = 1)]
+    ranks: usize,
     /// Print the configuration with every default, and end
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Change a key of the configuration
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Where to compute: cpu or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// Who helps with a run.
+#[derive(Debug, Default)]
+struct Crew {
+    workers: Vec<String>,
+    rendezvous: Option<String>,
+    ranks: usize,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Run(arguments) => run(&arguments),
+        Command::Worker { config, listen, place } => worker(&config, &listen, &place),
+        Command::Rank { config, join, rank, ranks, place } => {
+            let (config, device) = place.open(&config)?;
+            let mut learner = setup::learner(&config, device).map_err(|reason| anyhow!(reason))?;
+            let mut links = TcpRanks::join(&join, rank, ranks).map_err(|reason| anyhow!(reason))?;
+            let iterations = trainer::train::follow(&config, &mut learner.policy, &mut links)
+                .map_err(|reason| anyhow!(reason))?;
+            println!("rank {rank}: {iterations} iterations");
+            Ok(())
+        }
+        Command::Selftest { device } => selftest(&device),
         Command::Experiment { name, out, seeds, configs, settings } => {
             let found = experiment::find(&name).ok_or_else(|| anyhow!("no experiment {name}"))?;
             run_experiment(found, &out, (seeds, &configs), &settings)
@@ -103,10 +176,49 @@ fn run(arguments: &RunArguments) -> Result<()> {
     }
     let device = device::open(&arguments.device).map_err(|reason| anyhow!(reason))?;
     tch::set_num_threads(arguments.threads);
-    train(config, &arguments.out, device)
+    let (workers, rendezvous) = (arguments.workers.clone(), arguments.rendezvous.clone());
+    let crew = Crew { workers, rendezvous, ranks: arguments.ranks };
+    train(config, &arguments.out, device, &crew)
 }
 
-fn train(config: RunConfig, out: &Path, device: Device) -> Result<()> {
+impl Place {
+    fn open(&self, config: &Path) -> Result<(RunConfig, Device)> {
+        let config = RunConfig::read(config, &self.settings)?;
+        let device = device::open(&self.device).map_err(|reason| anyhow!(reason))?;
+        tch::set_num_threads(1);
+        Ok((config, device))
+    }
+}
+
+fn worker(config: &Path, listen: &str, place: &Place) -> Result<()> {
+    let (config, device) = place.open(config)?;
+    let learner = setup::learner(&config, device).map_err(|reason| anyhow!(reason))?;
+    let routes = worker::routes(learner.policy.decoder, learner.options);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(listen).await?;
+        println!("listening on {}", listener.local_addr()?);
+        axum::serve(listener, routes).await?;
+        Ok(())
+    })
+}
+
+fn selftest(device: &str) -> Result<()> {
+    let opened = device::open(device).map_err(|reason| anyhow!(reason))?;
+    let mut failed = 0;
+    for finding in trainer::selftest::run(opened) {
+        let word = if finding.passed() { "ok" } else { "FAILED" };
+        failed += usize::from(!finding.passed());
+        println!(
+            "{word:6} {}: off by {:.2e}, at most {:.0e}",
+            finding.name, finding.difference, finding.bound
+        );
+    }
+    if failed == 0 { Ok(()) } else { Err(anyhow!("{failed} checks failed on {device}")) }
+}
+
+fn train(config: RunConfig, out: &Path, device: Device, crew: &Crew) -> Result<()> {
     std::fs::create_dir_all(out)?;
     std::fs::write(out.join("config.toml"), config.resolved())?;
     let mut view = View::new(&config);
@@ -121,15 +233,26 @@ fn train(config: RunConfig, out: &Path, device: Device) -> Result<()> {
         })?;
         view.say(&format!("warm start: {} steps, loss {last:.3}", config.warm_start.steps));
     }
-    let backend = setup::local_backend(&learner.policy, &learner.options)?;
+    let backend: Box<dyn Backend> = if crew.workers.is_empty() {
+        Box::new(setup::local_backend(&learner.policy, &learner.options)?)
+    } else {
+        Box::new(WorkerPool::new(crew.workers.clone()).map_err(|reason| anyhow!(reason))?)
+    };
+    let ranks: Box<dyn Reduce> = match &crew.rendezvous {
+        Some(address) => {
+            let listener = std::net::TcpListener::bind(address)?;
+            Box::new(TcpRanks::lead(&listener, crew.ranks).map_err(|reason| anyhow!(reason))?)
+        }
+        None => Box::new(Single),
+    };
     let parts = Parts {
         config,
         folder: out.to_owned(),
         judging: learner.judging,
-        backend: Box::new(backend),
+        backend,
         policy: learner.policy,
         options: learner.options,
-        ranks: Box::new(Single),
+        ranks,
         observer: Box::new(move |iteration, metrics| view.show(iteration, metrics)),
     };
     let found = Run::open(parts)?.train()?;
@@ -154,7 +277,7 @@ fn run_experiment(
             let config = RunConfig::read(&configs.join(experiment.config), &all)?;
             let folder = out.join(experiment.name).join(format!("{}-seed-{seed}", arm.name));
             println!("== {}, arm {}, seed {seed}", experiment.name, arm.name);
-            train(config, &folder, Device::Cpu)?;
+            train(config, &folder, Device::Cpu, &Crew::default())?;
             runs.push(folder);
         }
     }

@@ -1,6 +1,8 @@
 //! The policy: a decoder, a version that counts its train steps, and the log-probabilities that it
 //! gives to sequences.
 
+use std::time::Instant;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::limits::LOGIT_ELEMENTS_MAX;
@@ -155,7 +157,7 @@ impl Policy {
     /// Its weights as they are now.
     #[must_use]
     pub fn weights(&self) -> Weights {
-        Weights { version: self.version, tensors: self.decoder.snapshot() }
+        Weights { version: self.version, tensors: self.decoder.snapshot(), made: Instant::now() }
     }
 }
 
@@ -166,11 +168,14 @@ pub struct Weights {
     pub version: u64,
     /// Names and values, in the order of the model.
     pub tensors: Vec<(String, Tensor)>,
+    /// When they were made or read.
+    pub made: Instant,
 }
 
 impl Clone for Weights {
     fn clone(&self) -> Self {
         let share = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.shallow_clone());
-        Self { version: self.version, tensors: self.tensors.iter().map(share).collect() }
+        let tensors = self.tensors.iter().map(share).collect();
+        Self { version: self.version, tensors, made: self.made }
     }
 }

@@ -22,7 +22,7 @@ use crate::limits::{BARREN_ITERATIONS_MAX, SILENT_WAIT_MAX};
 use crate::metrics::{Metrics, MetricsLog};
 use crate::model::ModelError;
 use crate::optimizer::AdamW;
-use crate::parallel::Reduce;
+use crate::parallel::{Reduce, TcpRanks};
 use crate::policy::{Policy, Weights};
 use crate::problems::ProblemTable;
 use crate::rollout::Group;
@@ -48,6 +48,9 @@ pub enum TrainError {
     /// Metrics cannot be written.
     #[error("metrics: {0}")]
     Metrics(#[from] std::io::Error),
+    /// Another rank is gone.
+    #[error("data-parallel training: {0}")]
+    Rank(String),
     /// Sampling is impossible.
     #[error("sampling: {0}")]
     Sampling(String),
@@ -230,6 +233,9 @@ impl Run {
         evaluation: &mut Evaluation,
     ) -> Result<(), TrainError> {
         let mut inbox = Inbox::default();
+        let mut start = self.optimizer.state(&self.parts.policy.decoder);
+        start.extend(self.parts.policy.decoder.snapshot());
+        self.parts.ranks.start(&start).map_err(TrainError::Rank)?;
         self.reassign(assignments)?;
         let config = self.parts.config.clone();
         while self.state.version < config.iterations {
@@ -237,7 +243,7 @@ impl Run {
             let mut metrics = Metrics::default();
             let iteration_start = Instant::now();
             let batch = self.wait(events, &mut inbox, &mut metrics)?;
-            let report = self.update(&batch, &mut metrics);
+            let report = self.update(&batch, &mut metrics)?;
             self.settle(batch, &report)?;
             let done = self.state.version;
             let last = done == config.iterations;
@@ -398,18 +404,21 @@ impl Run {
         );
     }
 
-    fn update(&mut self, batch: &StoredBatch, metrics: &mut Metrics) -> Report {
+    fn update(&mut self, batch: &StoredBatch, metrics: &mut Metrics) -> Result<Report, TrainError> {
         let start = Instant::now();
         let version = self.state.version;
         let ages = batch.groups.iter().filter_map(Group::oldest_version);
         metrics.spread("staleness/versions", ages.map(|v| version.saturating_sub(v) as f64));
         metrics.set("staleness/pending_groups", self.state.ledger.pending() as f64);
         metrics.set("partial/carried_groups", batch.carry.len() as f64);
+        self.parts.ranks.share(version, &batch.groups).map_err(TrainError::Rank)?;
         let updater = Updater { config: &self.parts.config, iteration: version };
         let parts = (&mut self.parts.policy, &mut self.optimizer);
-        let report = updater.run(parts, &batch.groups, self.parts.ranks.as_mut(), metrics);
+        let report = updater
+            .run(parts, &batch.groups, self.parts.ranks.as_mut(), metrics)
+            .map_err(TrainError::Rank)?;
         metrics.set("time/update_seconds", start.elapsed().as_secs_f64());
-        report
+        Ok(report)
     }
 
     /// Writes the fates down and publishes the next version.
@@ -505,6 +514,7 @@ impl Inbox {
         metrics.set("rollout/tokens", sampled.tokens as f64);
         metrics.set("rollout/seconds", sampled.seconds);
         metrics.set("rollout/idle_seconds", sampled.idle_seconds);
+        metrics.set("weights/first_completion_seconds", sampled.first_completion_seconds);
         metrics.set("rollout/tokens_per_second", sampled.tokens as f64 / sampled.seconds.max(1e-9));
         let fresh = !sampled.stored;
         (StoredBatch { groups: sampled.groups, carry: sampled.carry }, fresh)
@@ -527,6 +537,38 @@ impl Backend for Nobody {
 
 fn engine_gone() -> TrainError {
     TrainError::Sampling("the sampling thread is gone".to_owned())
+}
+
+/// Another rank's part of a run: makes the train steps that rank 0 makes, until it is gone. Returns
+/// the iterations that were made.
+///
+/// # Errors
+/// In a sentence, what went wrong.
+pub fn follow(
+    config: &RunConfig,
+    policy: &mut Policy,
+    ranks: &mut TcpRanks,
+) -> Result<u64, String> {
+    let worded = |error: ModelError| error.to_string();
+    let start = ranks.receive_start()?;
+    let tensor = |name: &str| {
+        let found = start.iter().find(|(other, _)| other == name);
+        found.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+    };
+    let names = policy.decoder.parameters().iter().map(|parameter| parameter.name.as_str());
+    let weights: Vec<_> = names.filter_map(tensor).collect();
+    policy.decoder.load(&weights).map_err(worded)?;
+    let mut optimizer = AdamW::new(config.optimizer, &policy.decoder);
+    optimizer.load(&policy.decoder, &start).map_err(worded)?;
+    let mut iterations = 0;
+    while let Some(batch) = ranks.receive_batch()? {
+        policy.version = batch.iteration;
+        let updater = Updater { config, iteration: batch.iteration };
+        let parts = (&mut *policy, &mut optimizer);
+        updater.run(parts, &batch.groups, ranks, &mut Metrics::default())?;
+        iterations += 1;
+    }
+    Ok(iterations)
 }
 
 /// The newest checkpoint of a run's folder.

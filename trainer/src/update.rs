@@ -56,13 +56,16 @@ pub struct Updater<'a> {
 
 impl Updater<'_> {
     /// Trains on the groups that may be trained on, and says what became of all.
+    ///
+    /// # Errors
+    /// In a sentence, which rank is gone.
     pub fn run(
         &self,
         (policy, optimizer): (&mut Policy, &mut AdamW),
         groups: &[Group],
         ranks: &mut dyn Reduce,
         metrics: &mut Metrics,
-    ) -> Report {
+    ) -> Result<Report, String> {
         let mut report = Report::default();
         let mut examples: Vec<Vec<Example<'_>>> = Vec::new();
         for group in groups {
@@ -90,12 +93,12 @@ impl Updater<'_> {
                     examples.iter().skip(step).step_by(steps).flatten().collect();
                 let groups = examples.iter().skip(step).step_by(steps).count();
                 if groups > 0 {
-                    self.step((policy, optimizer), (&dealt, groups), ranks, &mut totals);
+                    self.step((policy, optimizer), (&dealt, groups), ranks, &mut totals)?;
                 }
             }
         }
         totals.write(metrics);
-        report
+        Ok(report)
     }
 
     fn fate(&self, group: &Group, version: u64) -> Fate {
@@ -203,7 +206,7 @@ impl Updater<'_> {
         (examples, groups): (&[&Example<'_>], usize),
         ranks: &mut dyn Reduce,
         totals: &mut Totals,
-    ) {
+    ) -> Result<(), String> {
         let tokens: usize = examples.iter().map(|example| example.tokens.len()).sum();
         let mean_length = tokens as f64 / examples.len().max(1) as f64;
         let divisor = match self.config.algorithm.norm {
@@ -222,8 +225,9 @@ impl Updater<'_> {
             self.pass(policy, &mine[start..end], (divisor, examples.len()), totals);
             start = end;
         }
-        ranks.sum_gradients(&policy.decoder);
+        ranks.sum_gradients(&policy.decoder)?;
         totals.gradient_norms.push(optimizer.step(&policy.decoder));
+        Ok(())
     }
 
     /// Adds the gradient of some of a step's sequences.

@@ -1,5 +1,6 @@
 //! What must hold of the algorithms whatever the numbers: one test for each invariant, in the order
 //! in which the trainer's documentation lists them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};

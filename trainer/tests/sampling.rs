@@ -1,5 +1,6 @@
 //! The sampler against the trainer: the same tokens however they are split, the same probabilities
 //! whoever computes them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use tch::Kind;
 use trainer::policy::{Policy, Sequence};

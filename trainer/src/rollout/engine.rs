@@ -50,6 +50,8 @@ pub struct SampledBatch {
     pub seconds: f64,
     /// How long the thread had waited for the assignment.
     pub idle_seconds: f64,
+    /// From the making of the weights to the first completion that they sampled.
+    pub first_completion_seconds: f64,
     /// Whether it comes from the store, outcomes included.
     pub stored: bool,
 }
@@ -199,6 +201,7 @@ fn restored(assignment: &Assignment, stored: StoredBatch) -> SampledBatch {
         tokens: 0,
         seconds: 0.0,
         idle_seconds: 0.0,
+        first_completion_seconds: 0.0,
         stored: true,
     }
 }
@@ -227,12 +230,14 @@ impl Work<'_> {
                 }
             }
         }
-        let mut tokens = 0;
+        let (mut tokens, mut first) = (0, None);
+        let made = assignment.weights.made;
         let mut open = vec![0_usize; groups.len()];
         for (at, _) in &places {
             open[*at] += 1;
         }
         backend.sample(&assignment.weights, &requests, &mut |request, sampled| {
+            first.get_or_insert_with(|| made.elapsed().as_secs_f64());
             let (at, sample) = places[request];
             tokens += sampled.tokens.len();
             self.take(&mut groups[at], sample, sampled);
@@ -250,6 +255,7 @@ impl Work<'_> {
             tokens,
             seconds: start.elapsed().as_secs_f64(),
             idle_seconds: 0.0,
+            first_completion_seconds: first.unwrap_or(0.0),
             stored: false,
         })
     }

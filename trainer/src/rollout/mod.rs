@@ -3,8 +3,10 @@
 pub mod engine;
 pub mod judge;
 pub mod ledger;
+pub mod pool;
 pub mod sampler;
 pub mod store;
+pub mod worker;
 
 use serde::{Deserialize, Serialize};
 

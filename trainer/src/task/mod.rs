@@ -113,7 +113,7 @@ const CPU_TIME_MS: u64 = 2000;
 
 /// A program to be run. Made by way of JSON: fields that the protocol gains later stay at their
 /// defaults.
-fn program(language: &str, source: &str, problem: &protocol::Problem) -> Submission {
+fn program(language: &str, source: &str, problem: &serde_json::Value) -> Submission {
     submission(json!({
         "language": language, "source": source, "problem": problem, "stop_early": true,
         "limits": {"cpu_time_ms": CPU_TIME_MS},

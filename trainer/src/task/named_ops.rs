@@ -4,7 +4,8 @@
 //! What the functions do is nowhere told but by rewards. The program runs in the sandbox on hidden
 //! inputs, interpreted by a few lines of Bash, the interpreter that starts fastest there.
 
-use protocol::{Checker, Problem as JudgeProblem, StdioProblem, Submission, TestCase};
+use protocol::Submission;
+use serde_json::json;
 
 use super::{EOS, PAD, Problem, Task, held_out, hidden_tests, program};
 use crate::model::tokenizer::Cut;
@@ -157,12 +158,11 @@ impl Task for NamedOps {
         let inputs: Vec<String> = cases.iter().map(row).collect();
         let answers: Vec<String> =
             cases.iter().map(|case| value(&self.terms[problem], case).to_string()).collect();
-        let test = TestCase {
-            stdin: format!("{completion}\n{}\n", inputs.join("\n")),
-            stdout: answers.join("\n"),
-        };
-        let problem = StdioProblem { tests: vec![test], checker: Checker::Tokens };
-        program("bash", INTERPRETER, &JudgeProblem::Stdio(problem))
+        let test = json!({
+            "stdin": format!("{completion}\n{}\n", inputs.join("\n")),
+            "stdout": answers.join("\n"),
+        });
+        program("bash", INTERPRETER, &json!({"kind": "stdio", "tests": [test]}))
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use protocol::{AssertionsProblem, Problem as JudgeProblem, Submission};
+use protocol::Submission;
+use serde_json::json;
 
 use super::{EOS, PAD, Problem, Task, held_out, hidden_tests, program};
 use crate::model::tokenizer::Cut;
@@ -197,7 +198,7 @@ impl Task for PythonExpr {
             let answer = self.answer(problem, &list);
             code.push_str(&format!("assert f({list:?}) == {answer}\n"));
         }
-        let problem = JudgeProblem::Assertions(AssertionsProblem { code });
+        let problem = json!({"kind": "assertions", "code": code});
         program("python", &format!("{completion}\n"), &problem)
     }
 }

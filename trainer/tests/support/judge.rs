@@ -121,6 +121,7 @@ fn result(index: usize, reward: f64, (valid, retryable): (bool, bool)) -> Submis
         "id": null, "index": index, "reward": valid.then_some(reward), "valid": valid,
         "verdict": valid.then_some(verdict), "tests": [], "compile": null,
         "failure": (!valid).then_some(failure), "flags": [], "extraction": null,
+        "stages": [], "points": null, "cached": false,
     });
     serde_json::from_value(value).expect("a result of the protocol")
 }

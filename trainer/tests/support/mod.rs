@@ -67,6 +67,9 @@ tokens_max = 12
 [algorithm]
 steps = 2
 
+[judge]
+deadline_ms = 20000
+
 [evaluation]
 every = 0
 problems = 2
