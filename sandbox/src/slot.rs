@@ -496,7 +496,7 @@ mod tests {
             let (stdout, stderr) = ((stdout, false), (stderr, false));
             let ended = Ended { termination, usage, stdout, stderr, files };
             let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
-            control::send(&left, &Reply::Ended(ended), &[&vec![0; payload]], None).unwrap();
+            control::send(&left, &Reply::Ended(ended), &[&vec![0; payload]], &[]).unwrap();
             let message = control::receive::<Reply>(&right, MsgFlags::empty()).unwrap().unwrap();
             let Reply::Ended(ended) = message.header else { panic!("another reply arrived") };
             if let Ok(outcome) = outcome(&spec(wanted), ended, message.payload) {
