@@ -97,3 +97,49 @@ fn bytes(to: &mut Vec<u8>, field: u64, value: &[u8]) {
 fn single(value: f64) -> f32 {
     value as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CRC-32C bit by bit, from its definition.
+    fn checksum(data: &[u8]) -> u32 {
+        let step = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+        let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
+        let crc = !data.iter().fold(!0, byte);
+        (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)
+    }
+
+    fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let (mut at, mut records) = (0, Vec::new());
+        while at < bytes.len() {
+            let length = usize::try_from(number(at)).unwrap();
+            assert_eq!(number(at + 4), 0, "records here are short");
+            assert_eq!(number(at + 8), checksum(&bytes[at..at + 8]));
+            let data = &bytes[at + 12..at + 12 + length];
+            assert_eq!(number(at + 12 + length), checksum(data));
+            records.push(data.to_vec());
+            at += 16 + length;
+        }
+        records
+    }
+
+    #[test]
+    fn records_have_their_checksums_and_figures_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = EventWriter::create(folder.path(), 3).unwrap();
+        writer.scalars(300, &[("a/b".to_owned(), 1.5)].into()).unwrap();
+        let file = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        assert!(file.to_string_lossy().contains("tfevents"));
+        let records = records(&fs::read(file).unwrap());
+        assert_eq!(records.len(), 2);
+        assert!(records[0].ends_with(b"brain.Event:2"));
+        // After the wall time: step 300, then a summary of one value, its tag and its number.
+        let mut wanted = vec![0x10, 0xac, 0x02, 0x2a, 0x0c, 0x0a, 0x0a, 0x0a, 0x03];
+        wanted.extend(b"a/b");
+        wanted.push(0x15);
+        wanted.extend(1.5_f32.to_le_bytes());
+        assert_eq!(records[1][9..], wanted);
+    }
+}
