@@ -302,7 +302,6 @@ mod tests {
         assert!(parse(&["judge", "a.py"]).is_err());
         assert!(parse(&["judge", "--batch", "b.jsonl"]).is_ok());
         assert!(parse(&["judge", "a.py", "--batch", "b.jsonl"]).is_err());
-        assert!(parse(&["judge", "a.py", "--tests", "t", "--checker", "x"]).is_err());
         assert!(parse(&["serve", "--slots", "0"]).is_err());
     }
 }
