@@ -75,6 +75,7 @@ pub(crate) mod run;
 pub(crate) mod slot;
 pub mod spec;
 pub mod warm;
+pub mod wasm;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
