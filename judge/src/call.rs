@@ -46,6 +46,12 @@ pub fn files(driver: CallDriver, entry: &str, name: &str, source: &Bytes) -> Vec
     }
 }
 
+/// Whether a class is one of a driver's.
+#[must_use]
+pub fn is_driver(class: &str) -> bool {
+    class == "AssayCall"
+}
+
 /// Standard input of one call.
 #[must_use]
 pub fn stdin(driver: CallDriver, calls: &Calls, call: &Call) -> Bytes {

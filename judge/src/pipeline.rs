@@ -251,7 +251,7 @@ impl Judge {
             helpers: Companions::new(self, &plan.helpers),
             runner: None,
             confirmed: false,
-            flags: Vec::new(),
+            flags: plan.flags.clone(),
         };
         let reports = tests.run_all(&mut budget).await?;
         let mut flags = tests.flags;
@@ -347,7 +347,7 @@ impl Tests<'_> {
             let points = plan.infos[at].points;
             let pair = self.pair_of(test).await?;
             let graded = self.run_one(test, &pair, points).instrument(span).await?;
-            self.flags.extend(graded.grade.flag);
+            self.flags.extend(graded.grade.flags.iter().copied());
             let report = TestReport::new(graded.outcome, graded.grade, test.spec.bounds(), budget)
                 .with_info(&plan.infos[at], graded.confirmed)
                 .with_data(&pair, graded.transcript, budget);

@@ -10,7 +10,7 @@ use sandbox::{Image, Limits, RunSpec};
 
 use crate::assertion::{self, Parts, Secrets};
 use crate::call;
-use crate::grade::{Check, FailurePatterns};
+use crate::grade::{Check, FailurePatterns, Flag, detect};
 use crate::java;
 use crate::language::{Language, Recipe};
 use crate::limits::{ARTIFACT_BYTES_MAX, COMPILE_LIMITS};
@@ -38,6 +38,8 @@ pub struct Plan {
     pub after_failure: AfterFailure,
     /// How the language's runtime names failures.
     pub patterns: FailurePatterns,
+    /// What the source alone gives away.
+    pub flags: Vec<Flag>,
 }
 
 /// One compilation.
@@ -139,12 +141,21 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     let language = &*submission.language;
     let problem = &submission.problem;
     let mut names = Names::of(language, &source, submission.limits);
+    if matches!(problem.task, Task::Calls(_)) && call::is_driver(&names.classes.file) {
+        // Beside the driver there is no second file of its name; the compiler says the rest.
+        names.classes.file = "Solution".to_owned();
+    }
     if let Task::Assertions { code } = &problem.task {
         // The class that has `main` may begin in the source and end in the assertions.
         let all = [&source, code.as_bytes()].concat();
         names = Names::of(language, &all, submission.limits);
         names.entry = secrets.entry_name();
     }
+    // Where the answers must be in the program's process, it has no business in its memory.
+    let flags = match &problem.task {
+        Task::Assertions { .. } => detect::in_source(&source),
+        Task::Stdio(_) | Task::Calls(_) => Vec::new(),
+    };
     let Some(program) = program(submission, source, &names, secrets) else {
         return Ok(None);
     };
@@ -180,6 +191,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
         groups: problem.groups.clone(),
         after_failure: submission.after_failure,
         patterns: language.patterns.clone(),
+        flags,
     }))
 }
 
@@ -363,7 +375,7 @@ fn place(
     extra: &[String],
 ) -> Result<(Option<CompileStage>, Vec<InputFile>), SpecError> {
     let Some(argv) = &recipe.compile else {
-        return Ok((None, input_files(files)?));
+        return Ok((None, input_files(&without_doubles(files))?));
     };
     let mut argv: Vec<String> = argv.iter().map(|argument| names.fill(argument)).collect();
     let source = names.fill(&language.source);
@@ -371,7 +383,7 @@ fn place(
         argv.splice(at + 1..at + 1, extra.iter().cloned());
     }
     let identity = compile_identity(language, &argv, files);
-    let files = input_files(files)?;
+    let files = input_files(&without_doubles(files))?;
     let artifacts = recipe
         .artifacts
         .iter()
@@ -387,6 +399,17 @@ fn place(
         .limits(submission::apply(&COMPILE_LIMITS, &language.compile_limits))?;
     let image = language.image.clone();
     Ok((Some(CompileStage { image, spec, artifacts, identity }), Vec::new()))
+}
+
+/// Files whose names occur twice only as they come first: the program's own before all others.
+fn without_doubles(files: &[(String, Bytes)]) -> Vec<(String, Bytes)> {
+    let mut kept: Vec<(String, Bytes)> = Vec::with_capacity(files.len());
+    for (name, content) in files {
+        if !kept.iter().any(|(known, _)| known == name) {
+            kept.push((name.clone(), content.clone()));
+        }
+    }
+    kept
 }
 
 /// What makes two compilations the same: toolchain, arguments, files.

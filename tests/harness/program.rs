@@ -21,6 +21,8 @@ pub enum Kind {
     Stdio,
     /// `POST /v1/judge` with an assertions problem.
     Assertions,
+    /// `POST /v1/judge` with a function that is called.
+    Function,
 }
 
 /// `expect.toml`.
@@ -53,6 +55,14 @@ pub struct Expect {
     pub tests: Vec<Case>,
     /// `assertions`: the code.
     pub code: Option<String>,
+    /// `function`: its name.
+    pub entry: Option<String>,
+    /// `function`: the calls.
+    #[serde(default)]
+    pub calls: Vec<Call>,
+    /// Flags that must be raised.
+    #[serde(default)]
+    pub flags: Vec<String>,
     /// `stdio` and `assertions`: which verdicts may be given.
     #[serde(default)]
     pub verdict: Vec<String>,
@@ -79,6 +89,16 @@ pub struct Case {
     pub stdin: String,
     /// The right answer.
     pub stdout: String,
+}
+
+/// A call.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The arguments.
+    pub args: Vec<Value>,
+    /// The right result.
+    pub expected: Value,
 }
 
 /// The program that looks for traces of the first.
@@ -192,6 +212,11 @@ impl Program {
                 json!({"kind": "stdio", "tests": tests})
             }
             Kind::Assertions => json!({"kind": "assertions", "code": expect.code}),
+            Kind::Function => {
+                let call = |call: &Call| json!({"args": call.args, "expected": call.expected});
+                let tests: Vec<Value> = expect.calls.iter().map(call).collect();
+                json!({"kind": "function", "entry": expect.entry, "tests": tests})
+            }
         };
         let submission = json!({
             "id": self.name,
@@ -218,6 +243,9 @@ impl Expect {
             (self.kind == Kind::Assertions) == self.code.is_some(),
             "code belongs to kind assertions"
         );
+        let is_function = self.kind == Kind::Function;
+        ensure!(is_function == self.entry.is_some(), "entry belongs to kind function");
+        ensure!(is_function != self.calls.is_empty(), "calls belong to kind function");
         let unknown = self.termination.iter().find(|name| !TERMINATIONS.contains(&name.as_str()));
         ensure!(unknown.is_none(), "unknown termination {unknown:?}");
         let unknown = self.verdict.iter().find(|name| !VERDICTS.contains(&name.as_str()));

@@ -19,6 +19,7 @@ mod sandbox_runs;
 mod sandbox_streams;
 mod sandbox_views;
 mod service;
+mod stability;
 mod tidy;
 mod warm;
 mod wire;
@@ -87,6 +88,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(refusals::trials());
     trials.extend(languages::trials());
     trials.extend(formats::trials());
+    trials.extend(stability::trials());
     trials.extend(cli::trials());
     trials.extend(programs::trials()?);
     trials.extend(humaneval::trials());

@@ -22,7 +22,11 @@ pub(crate) fn trials() -> Result<Vec<Trial>> {
     let mut trials = named!(
         Needs::Source,
         "programs",
-        [every_folder_is_well_formed, there_are_enough_programs_in_enough_languages]
+        [
+            every_folder_is_well_formed,
+            cheats_are_many_and_none_is_rewarded,
+            there_are_enough_programs_in_enough_languages
+        ]
     );
     for name in program::names()? {
         let title = format!("programs::{name}");
@@ -45,9 +49,24 @@ fn print_gap(name: &str, gap: &str) {
     println!("  known gap: {name}: {gap}");
 }
 
+/// Cheats in every language, none of them rewarded and no gap left open.
+async fn cheats_are_many_and_none_is_rewarded() -> Result<()> {
+    let names = program::names()?;
+    let cheats: Vec<&String> = names.iter().filter(|name| name.starts_with("cheat_")).collect();
+    ensure!(cheats.len() >= 60, "{} cheats", cheats.len());
+    let mut languages = std::collections::BTreeSet::new();
+    for name in cheats {
+        let expect = Program::load(name)?.expect;
+        ensure!(expect.reward == Some(0.0), "{name} is rewarded");
+        languages.insert(expect.language);
+    }
+    ensure!(languages.len() >= 4, "only in {languages:?}");
+    Ok(())
+}
+
 async fn there_are_enough_programs_in_enough_languages() -> Result<()> {
     let names = program::names()?;
-    ensure!(names.len() >= 120, "{} programs", names.len());
+    ensure!(names.len() >= 160, "{} programs", names.len());
     for language in ["c", "python", "bash", "javascript"] {
         let mut found = false;
         for name in &names {
@@ -121,10 +140,14 @@ async fn warmed(client: &Client, slots: usize) -> Result<()> {
     let pause = if slots == 1 { "" } else { "import time\ntime.sleep(1)\n" };
     let stdio = add_submission("", source);
     let assertions = assertions_submission("", pause, "assert 1 + 1 == 2\n");
-    for submission in [&stdio, &assertions, &stdio] {
+    let call = json!({"language": "python", "source": format!("{pause}def two(): return 2\n"),
+        "problem": {"kind": "function", "entry": "two", "tests": [{"args": [], "expected": 2}]}});
+    for submission in [&stdio, &assertions, &call, &stdio] {
         let numbered = |number: usize| {
             let mut submission = submission.clone();
             submission["id"] = json!(number.to_string());
+            // What is remembered would not be run.
+            submission["fresh"] = json!(true);
             submission
         };
         let submissions: Vec<Value> = (0..slots).map(numbered).collect();
@@ -136,7 +159,9 @@ async fn warmed(client: &Client, slots: usize) -> Result<()> {
 }
 
 async fn honest(client: &Client) -> Result<()> {
-    expect_verdict(&judge_one(client, &add_submission("honest", ADD)).await?, "accepted")
+    let mut submission = add_submission("honest", ADD);
+    submission["fresh"] = json!(true);
+    expect_verdict(&judge_one(client, &submission).await?, "accepted")
 }
 
 async fn next(client: &Client, then: &Then, source: &str) -> Result<()> {
@@ -158,7 +183,7 @@ fn check(program: &Program, reply: &Value) -> Result<()> {
     }
     match program.expect.kind {
         Kind::Run => check_run(program, reply),
-        Kind::Stdio | Kind::Assertions => check_judged(program, reply),
+        Kind::Stdio | Kind::Assertions | Kind::Function => check_judged(program, reply),
     }
 }
 
@@ -185,6 +210,10 @@ fn check_judged(program: &Program, reply: &Value) -> Result<()> {
     ensure!(program.expect.verdict.iter().any(|v| v == verdict), "verdict {verdict}");
     ensure!(result["valid"] == true && result["failure"].is_null(), "a failure of ours");
     ensure!(result["reward"].as_f64() == program.expect.reward, "reward {}", result["reward"]);
+    for flag in &program.expect.flags {
+        let raised = result["flags"].as_array().context("flags")?;
+        ensure!(raised.iter().any(|found| found == flag.as_str()), "flag {flag} is not raised");
+    }
     Ok(())
 }
 

