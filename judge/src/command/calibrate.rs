@@ -19,7 +19,7 @@ pub(super) struct CalibrateArgs {
     /// How scores become probabilities
     #[arg(long, value_parser = ["platt", "isotonic"], default_value = "platt")]
     method: String,
-    /// Where the calibration is written, for `calibration` of a [[value_head]]
+    /// Where the calibration is written, for `calibration` of a `[[value_head]]`
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
     /// Every so many-th line is kept for testing and not learnt from
