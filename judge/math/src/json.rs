@@ -177,7 +177,7 @@ impl Reader<'_> {
     }
 }
 
-/// The character of `\uXXXX`, or of two of them that make a pair.
+/// The character that `\u` and four hexadecimal digits stand for, or two such escapes that make a pair.
 fn unescaped(characters: &mut std::str::CharIndices<'_>) -> Option<char> {
     let high = code_unit(characters)?;
     if !(0xd800..0xdc00).contains(&high) {
