@@ -63,7 +63,8 @@ libtorch: tools
 # not among them: slots show the toolchain that builds Assay itself.
 TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bin/node=nodejs \
 	/usr/bin/javac=default-jdk-headless /usr/bin/umoci=umoci /usr/bin/skopeo=skopeo \
-	/usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry
+	/usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry \
+	/usr/bin/chromium=chromium /usr/bin/chromedriver=chromium-driver
 
 toolchains: tools
 	@missing=''; for pair in $(TOOLCHAINS); do \

@@ -1,6 +1,7 @@
 //! The flow of one answer: rules first, then guards, a reward model only for what neither decides.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use math::{Decision, Verdict as Rule};
 use protocol::{AnswerResult, AnswerVerdict};
@@ -44,6 +45,7 @@ enum Next<'a> {
 impl Judge {
     /// Judges a program or an answer. Dropping the future ends what runs.
     pub async fn judge_task(&self, task: &Task) -> Report {
+        let begun = Instant::now();
         let mut report = match &task.work {
             Work::Program(submission) => self.judge(submission).await,
             Work::Answer(answer) => {
@@ -61,6 +63,7 @@ impl Judge {
             }
         }
         report.reward = task.reward.clone();
+        self.stats().note(task, &report, begun.elapsed());
         report
     }
 

@@ -13,7 +13,7 @@
 //! 5. [`report`] is what is known at the end, and how it goes on the wire.
 //! 6. [`assertion`] and `drivers/` make assertion programs prove that they ran to their end, [`call`]
 //!    calls functions with data alone.
-//! 7. [`telemetry`] counts and logs; [`config`] and [`limits`] hold what can be set and what not.
+//! 7. [`telemetry`] counts and logs, [`stats`] keeps what the operator's page shows; [`config`] and [`limits`] hold what can be set and what not.
 //!
 //! `plan`, `grade`, `reward`, `extract` and `assertion` do no I/O, read no clock and draw no random
 //! number. A fault of ours is never a verdict and never a reward.
@@ -44,6 +44,7 @@ pub mod reward;
 pub mod reward_model;
 pub mod run;
 pub mod slots;
+pub mod stats;
 pub mod store;
 pub mod submission;
 pub mod task;

@@ -85,6 +85,14 @@ pub const ARTIFACTS_BYTES_MAX: usize = 256 << 20;
 /// Bytes of generated inputs and answers that are remembered, where the configuration does not say
 /// otherwise.
 pub const GENERATED_BYTES_MAX: usize = 128 << 20;
+/// Results that the operator's page can show.
+pub const RECENT_MAX: usize = 256;
+/// Bytes of all these results.
+pub const RECENT_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a program that is kept with its result.
+pub const RECENT_SOURCE_BYTES: usize = 16 << 10;
+/// Seconds over which throughput is kept.
+pub const PULSE_SECONDS_MAX: u64 = 600;
 /// Bytes at the end of standard error that are searched for the name of a failure.
 pub const STDERR_TAIL_BYTES: usize = 8 << 10;
 /// Bytes of one message or of one quoted value in an error reply.

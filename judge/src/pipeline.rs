@@ -28,6 +28,7 @@ use crate::report::{
 use crate::reward_model::RewardModels;
 use crate::run::Runner;
 use crate::slots::Slots;
+use crate::stats::Stats;
 use crate::store::{Cache, Keep, Source};
 use crate::submission::{AfterFailure, Code, ValidRun, ValidSubmission};
 use crate::task::RewardModelNames;
@@ -42,6 +43,7 @@ pub struct Judge {
     caches: Arc<Caches>,
     /// Runs share it; one that must be alone has it to itself.
     alone: Arc<RwLock<()>>,
+    stats: Arc<Stats>,
 }
 
 /// What was found before.
@@ -111,8 +113,8 @@ impl Judge {
     /// A judge that runs programs in `slots`.
     #[must_use]
     pub fn new(slots: Arc<dyn Slots>, metrics: Arc<Metrics>, caches: Caches) -> Self {
-        let (caches, alone) = (Arc::new(caches), Arc::default());
-        Self { slots, metrics, reward_models: Arc::default(), caches, alone }
+        let (caches, alone, stats) = (Arc::new(caches), Arc::default(), Arc::default());
+        Self { slots, metrics, reward_models: Arc::default(), caches, alone, stats }
     }
 
     /// The same judge, with reward models to ask.
@@ -126,6 +128,12 @@ impl Judge {
     #[must_use]
     pub fn slots(&self) -> &dyn Slots {
         &*self.slots
+    }
+
+    /// What the operator is told.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     /// What was found before.

@@ -5,6 +5,7 @@
 //! starts, asks, stops and looks. Waiting is always for an event, with a deadline.
 
 pub mod baseline;
+pub mod browser;
 pub mod deadline;
 pub mod http;
 pub mod humaneval;
@@ -15,6 +16,7 @@ pub mod service;
 pub mod skip;
 
 pub use baseline::Baseline;
+pub use browser::{Browser, Screen};
 pub use http::{Client, Reply};
 pub use reward_server::RewardServer;
 pub use service::{Service, ServiceConfig};

@@ -70,25 +70,28 @@ impl Service {
     pub async fn start_with(config: ServiceConfig) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("assay-test-").tempdir()?;
         fs::create_dir(scratch.path().join("tmp"))?;
-        Self::start_in(scratch, config).await
+        Self::start_in(scratch, config, free_address()?).await
     }
 
-    /// Starts another in the same folders, after this one has ended.
+    /// Starts another in the same folders and at the same address, after this one has ended.
     ///
     /// # Errors
     /// As [`Self::start_with`].
     pub async fn restart(mut self) -> Result<Self> {
         ensure!(self.child.try_wait()?.is_some(), "the service still runs");
         let scratch = self.scratch.take().context("the scratch folder is gone")?;
-        Self::start_in(scratch, self.config.clone()).await
+        Self::start_in(scratch, self.config.clone(), self.address).await
     }
 
-    async fn start_in(scratch: TempDir, config: ServiceConfig) -> Result<Self> {
+    async fn start_in(
+        scratch: TempDir,
+        config: ServiceConfig,
+        address: SocketAddr,
+    ) -> Result<Self> {
         let executable = match &config.executable {
             Some(path) => path.clone(),
             None => executable_beside_us("assay")?,
         };
-        let address = free_address()?;
         let log = File::create(scratch.path().join("log"))?;
         let child = Command::new(&executable)
             .args(arguments(&config, address, scratch.path())?)
@@ -102,6 +105,12 @@ impl Service {
         let mut service = Self { child, address, scratch: Some(scratch), config };
         service.wait_ready().await?;
         Ok(service)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Speaks to it.
@@ -239,7 +248,10 @@ pub fn executable_beside_us(name: &str) -> Result<PathBuf> {
 
 /// A port that was free a moment ago. Another process may take it in between; then the start fails
 /// loudly.
-fn free_address() -> Result<SocketAddr> {
+///
+/// # Errors
+/// There is none.
+pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }

@@ -11,6 +11,8 @@ mod ground;
 mod humaneval;
 mod images;
 mod languages;
+mod load;
+mod page;
 mod programs;
 mod refusals;
 mod reward_models;
@@ -31,7 +33,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use harness::{Baseline, skip};
+use harness::{Baseline, browser, skip};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
 
@@ -48,6 +50,8 @@ type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
 enum Needs {
     /// The privileges to build slots.
     Slots,
+    /// These, and a browser.
+    Browser,
     /// Nothing but the source tree.
     Source,
 }
@@ -89,6 +93,8 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(languages::trials());
     trials.extend(formats::trials());
     trials.extend(stability::trials());
+    trials.extend(load::trials());
+    trials.extend(page::trials());
     trials.extend(cli::trials());
     trials.extend(programs::trials()?);
     trials.extend(humaneval::trials());
@@ -105,16 +111,20 @@ fn runtime() -> Result<Runtime> {
 
 /// A named test with its deadline and its leak check.
 fn trial(name: String, needs: Needs, body: impl FnOnce() -> Body + Send + 'static) -> Trial {
-    let missing = match needs {
-        Needs::Slots => skip::slots_missing(),
-        Needs::Source => None,
+    let (missing, what) = match needs {
+        Needs::Slots => (skip::slots_missing(), "slots"),
+        Needs::Browser => match browser::missing() {
+            Some(missing) => (Some(missing), "browser"),
+            None => (skip::slots_missing(), "slots"),
+        },
+        Needs::Source => (None, ""),
     };
-    let skipped = missing.is_some() && skip::is_allowed("slots");
+    let skipped = missing.is_some() && skip::is_allowed(what);
     let label = name.clone();
     Trial::test(name, move || {
         if let Some(missing) = missing {
-            let hint = "set ALLOW_MISSING=slots to skip, and count, what needs slots";
-            return Err(Failed::from(format!("no slot can be built here: {missing}; {hint}")));
+            let hint = format!("set ALLOW_MISSING={what} to skip, and count, what needs it");
+            return Err(Failed::from(format!("no {what} here: {missing}; {hint}")));
         }
         checked(&label, body).map_err(|error| Failed::from(format!("{error:#}")))
     })

@@ -13,6 +13,7 @@ mod problem;
 mod result;
 mod reward;
 mod run;
+mod stats;
 mod submission;
 
 pub use answer::{
@@ -37,4 +38,8 @@ pub use reward::{
     JudgeVoteVerdict, RewardSpec,
 };
 pub use run::{RunRequest, RunResponse, Termination};
+pub use stats::{
+    CacheStats, JudgeStats, LayerStats, ProcessStats, QueueStats, RecentResponse, RecentSummary,
+    SecondStats, SlotStats, StageStats, StatsResponse, ThroughputStats,
+};
 pub use submission::{Feedback, JudgeRequest, Limits, OnFlag, Scoring, Submission};

@@ -13,6 +13,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Router, http};
 use sandbox::Limits;
+use sandbox::preflight::Layer;
 
 use crate::admission::{Admission, Full, Ticket};
 use crate::config::Config;
@@ -27,12 +28,23 @@ pub mod error;
 mod info;
 mod judge;
 pub mod openapi;
+mod page;
 pub mod server;
+mod stats;
 
 use error::ApiError;
 
-const ROUTES: [&str; 7] =
-    ["/v1/judge", "/v1/run", "/v1/languages", "/healthz", "/readyz", "/metrics", "/openapi.json"];
+const ROUTES: [&str; 9] = [
+    "/v1/judge",
+    "/v1/run",
+    "/v1/languages",
+    "/v1/stats",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/",
+];
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -49,6 +61,7 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     limits_max: Limits,
     testlib: Option<bytes::Bytes>,
+    isolation: Vec<Layer>,
     closing: AtomicBool,
 }
 
@@ -62,8 +75,18 @@ impl Service {
         );
         let limits_max = config.program_limits_max();
         let closing = AtomicBool::new(false);
-        let testlib = None;
-        Self { config, languages, judge, admission, metrics, limits_max, testlib, closing }
+        let (testlib, isolation) = (None, Vec::new());
+        Self {
+            config,
+            languages,
+            judge,
+            admission,
+            metrics,
+            limits_max,
+            testlib,
+            isolation,
+            closing,
+        }
     }
 
     /// With the operator's copy of `testlib.h`.
@@ -71,6 +94,17 @@ impl Service {
     pub fn with_testlib(mut self, testlib: Option<bytes::Bytes>) -> Self {
         self.testlib = testlib;
         self
+    }
+
+    /// With what was found to isolate programs.
+    #[must_use]
+    pub fn with_isolation(mut self, isolation: Vec<Layer>) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    fn isolation(&self) -> &[Layer] {
+        &self.isolation
     }
 
     /// Takes no new requests from now on; what was admitted is finished.
@@ -105,6 +139,11 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/judge", post(judge::judge))
         .route("/v1/run", post(judge::run))
         .route("/v1/languages", get(info::languages))
+        .route("/v1/stats", get(stats::stats))
+        .route("/v1/stats/recent/{number}", get(stats::recent))
+        .route("/", get(page::index))
+        .route("/page.css", get(page::style))
+        .route("/page.js", get(page::script))
         .route("/healthz", get(info::healthz))
         .route("/readyz", get(info::readyz))
         .route("/metrics", get(info::metrics))

@@ -13,6 +13,8 @@ use utoipa::OpenApi;
         super::judge::judge,
         super::judge::run,
         super::info::languages,
+        super::stats::stats,
+        super::stats::recent,
         super::info::healthz,
         super::info::readyz,
         super::info::metrics,

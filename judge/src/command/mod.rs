@@ -15,6 +15,7 @@ mod engine;
 mod image;
 mod inspect;
 mod judge;
+mod load;
 mod math;
 mod problem;
 mod serve;
@@ -44,6 +45,9 @@ enum Action {
     /// Judge a program, or a batch of submissions, without a service
     #[command(after_help = JUDGE_EXAMPLES)]
     Judge(Box<JudgeArgs>),
+    /// Press a service with work whose right verdicts are known, and report what came
+    #[command(after_help = load::EXAMPLES)]
+    Load(Box<load::LoadArgs>),
     /// Compare mathematical answers by exact rules
     #[command(after_help = MATH_EXAMPLES)]
     Math(Box<math::MathArgs>),
@@ -237,6 +241,7 @@ async fn act(action: Action) -> Result<End, Failed> {
                 _ = interrupted => Ok(End::Interrupted),
             }
         }
+        Action::Load(args) => load::load(*args).await,
         Action::Math(args) => math::math(&args),
         Action::Image(args) => image::image(args).await,
         Action::Problem(ProblemAction::Check(args)) => problem::check(&args),

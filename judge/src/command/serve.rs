@@ -32,7 +32,9 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
     emit(&greeting(address, &config, &engine, &layers))?;
     let Engine { pool, languages, judge, metrics, .. } = engine;
     let testlib = config.read_testlib().map_err(usage)?;
-    let service = Service::new(config, languages, judge, metrics).with_testlib(testlib);
+    let service = Service::new(config, languages, judge, metrics)
+        .with_testlib(testlib)
+        .with_isolation(layers);
     let service = Arc::new(service);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut serving = std::pin::pin!(server::serve(service, pool, listener, async {
