@@ -1,33 +1,46 @@
 //! Judges the submissions of one request, and hands out each result when it is ready.
 //!
-//! Fairness: a request has at most as many submissions under way as there are slots. Slots are
-//! leased first come, first served, so a submission that arrives beside a batch of thousands waits
-//! for no more than the batch has under way, and not for the thousands. Answers need no slot and are
-//! counted apart, so that those that wait for a reward model keep no program from running.
+//! A request has a bounded number of submissions under way; slots are shared out among requests by
+//! [`crate::slots`]. Answers need no slot and are counted apart, so that those that wait for a reward
+//! model keep no program from running.
 //!
-//! The work goes on beside the reply, so that a client that reads slowly holds no slot; results
-//! wait in a channel with room for all of them. Dropping [`Results`] ends all that still runs.
+//! What has no result at its deadline is reported as not judged, whether it runs or waits: nothing
+//! is started after its deadline. The work goes on beside the reply, so that a client that reads
+//! slowly holds no slot; results wait in a channel with room for all of them. Dropping [`Results`]
+//! ends all that still runs.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::admission::Ticket;
-use crate::limits::ANSWERS_UNDER_WAY_MAX;
+use crate::limits::{ANSWERS_UNDER_WAY_MAX, UNDER_WAY_PER_SLOT_MAX};
 use crate::pipeline::Judge;
 use crate::report::{FailureKind, JudgeFailure, Report, Retry};
 use crate::task::{Task, Work};
 
-/// The results of one request, in the order in which they become ready.
+/// The results of one request, in the order in which they become ready, numbered from 1.
 #[derive(Debug)]
 pub struct Results {
     receiver: mpsc::Receiver<Report>,
     work: AbortHandle,
-    /// The id of each submission that has no result yet, by its position.
-    waiting: BTreeMap<usize, Option<String>>,
+    /// Whose result is still to come, by its position.
+    waiting: BTreeMap<usize, Label>,
+    answered: u64,
+}
+
+/// What a result has in common with its submission.
+#[derive(Clone, Debug, Default)]
+struct Label {
+    id: Option<String>,
+    group: Option<String>,
 }
 
 impl Results {
@@ -36,10 +49,36 @@ impl Results {
     pub async fn next(&mut self) -> Option<Report> {
         if let Some(report) = self.receiver.recv().await {
             self.waiting.remove(&report.index);
-            return Some(report);
+            return Some(self.numbered(report));
         }
-        let (index, id) = self.waiting.pop_first()?;
-        Some(Report::new(id, index, Err(LOST)))
+        self.without_result(LOST)
+    }
+
+    /// Ends what still runs and frees its slots. What has no result yet is reported by calling
+    /// [`Self::next_cancelled`] until there is none.
+    pub fn cancel(&mut self) {
+        self.work.abort();
+    }
+
+    /// After [`Self::cancel`]: a result that was ready before, or the report of a submission that
+    /// was cancelled.
+    pub fn next_cancelled(&mut self) -> Option<Report> {
+        if let Ok(report) = self.receiver.try_recv() {
+            self.waiting.remove(&report.index);
+            return Some(self.numbered(report));
+        }
+        self.without_result(CANCELLED)
+    }
+
+    fn without_result(&mut self, failure: JudgeFailure) -> Option<Report> {
+        let (index, label) = self.waiting.pop_first()?;
+        let report = Report { group: label.group, ..Report::new(label.id, index, Err(failure)) };
+        Some(self.numbered(report))
+    }
+
+    fn numbered(&mut self, report: Report) -> Report {
+        self.answered += 1;
+        Report { number: Some(self.answered), ..report }
     }
 }
 
@@ -47,6 +86,12 @@ const LOST: JudgeFailure = JudgeFailure {
     class: FailureKind::Infrastructure,
     retry: Retry::Later,
     message: Cow::Borrowed("the service failed before the submission was judged"),
+};
+
+const CANCELLED: JudgeFailure = JudgeFailure {
+    class: FailureKind::Cancelled,
+    retry: Retry::Later,
+    message: Cow::Borrowed("the batch was cancelled before the submission was judged"),
 };
 
 impl Drop for Results {
@@ -58,40 +103,75 @@ impl Drop for Results {
 /// Starts judging `tasks`. The ticket makes room as they are answered.
 #[must_use]
 pub fn judge(judge: Judge, tasks: Vec<Task>, mut ticket: Ticket) -> Results {
+    let start = Instant::now();
+    let judge = judge.on_behalf(ticket.flow());
     let (sender, receiver) = mpsc::channel(tasks.len().max(1));
-    let waiting = tasks.iter().map(|task| match &task.work {
-        Work::Program(submission) => (submission.index, submission.id.clone()),
-        Work::Answer(answer) => (answer.index, answer.id.clone()),
-    });
-    let waiting = waiting.collect();
-    let (programs, answers): (Vec<_>, Vec<_>) =
-        tasks.into_iter().partition(|task| matches!(task.work, Work::Program(_)));
-    let work = tokio::spawn(async move {
+    let label = |task: &Task| Label { id: task.id().map(str::to_owned), group: task.group.clone() };
+    let waiting = tasks.iter().map(|task| (task.index(), label(task))).collect();
+    let work = async move {
         let status = judge.slots().status();
-        let under_way_max = (status.slots + status.building).max(1);
-        let judge = &judge;
-        let judged = |tasks: Vec<Task>, under_way_max| {
-            stream::iter(tasks)
-                .map(move |task| async move { judge.judge_task(&task).await })
-                .buffer_unordered(under_way_max)
+        let slots = (status.slots + status.building).max(1);
+        let room = Room {
+            programs: Semaphore::new(slots * UNDER_WAY_PER_SLOT_MAX),
+            answers: Semaphore::new(ANSWERS_UNDER_WAY_MAX),
         };
-        let programs = judged(programs, under_way_max);
-        let reports = stream::select(programs, judged(answers, ANSWERS_UNDER_WAY_MAX));
-        let mut reports = std::pin::pin!(reports);
+        let one = |task| judge_one(&judge, task, &room, start);
+        let mut reports: FuturesUnordered<_> = tasks.into_iter().map(one).collect();
         while let Some(report) = reports.next().await {
+            if let Err(failure) = &report.judgement {
+                judge.metrics().operation().unjudged(failure.class.name());
+            }
             ticket.answered();
             if sender.send(report).await.is_err() {
                 return;
             }
         }
-    });
-    Results { receiver, work: work.abort_handle(), waiting }
+    };
+    let work = tokio::spawn(work.in_current_span());
+    Results { receiver, work: work.abort_handle(), waiting, answered: 0 }
+}
+
+/// How many submissions of a request may be under way.
+struct Room {
+    programs: Semaphore,
+    answers: Semaphore,
+}
+
+async fn judge_one(judge: &Judge, task: Task, room: &Room, start: Instant) -> Report {
+    let room = match &task.work {
+        Work::Program(_) => &room.programs,
+        Work::Answer(_) => &room.answers,
+    };
+    // Boxed, so that those that wait for their turn take little.
+    let judged = async {
+        let _permit = room.acquire().await;
+        Box::pin(judge.judge_task(&task)).await
+    };
+    let mut report = match task.deadline {
+        None => judged.await,
+        Some(deadline) => tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(start + deadline) => late(judge, &task, deadline),
+            report = judged => report,
+        },
+    };
+    report.group = task.group;
+    report
+}
+
+fn late(judge: &Judge, task: &Task, deadline: Duration) -> Report {
+    judge.metrics().judged(None);
+    let failure = JudgeFailure {
+        class: FailureKind::Deadline,
+        retry: Retry::Later,
+        message: format!("there was no result after {} ms", deadline.as_millis()).into(),
+    };
+    Report::new(task.id().map(str::to_owned), task.index(), Err(failure))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::admission::Admission;
@@ -100,19 +180,36 @@ mod tests {
     use crate::task::tests::task;
     use crate::telemetry::Metrics;
 
-    const JSON: &str = r#"{"language":"python","source":"x","fresh":true,"problem":
+    const JSON: &str = r#"{"id":"a","language":"python","source":"x","fresh":true,"problem":
         {"kind":"stdio","tests":[{"stdout":"1"}]}}"#;
 
     async fn eventually(condition: impl Fn() -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while !condition() {
-            assert!(tokio::time::Instant::now() < deadline, "it did not happen in time");
+            assert!(Instant::now() < deadline, "it did not happen in time");
             tokio::task::yield_now().await;
         }
     }
 
+    /// Fifty submissions that never end, on two slots.
+    fn endless(deadlines: impl Fn(usize) -> Option<u64>) -> (Results, Admission, Arc<Metrics>) {
+        let admission = Admission::new(100, 1024);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let slots = Arc::new(ScriptedSlots::new([]));
+        let judge_it = Judge::new(slots, Arc::clone(&metrics), Caches::none());
+        let one = |index| {
+            let mut task = task(JSON).unwrap();
+            let Work::Program(submission) = &mut task.work else { unreachable!() };
+            submission.index = index;
+            Task { deadline: deadlines(index).map(Duration::from_millis), ..task }
+        };
+        let tasks = (0..50).map(one).collect();
+        let results = judge(judge_it, tasks, admission.admit(50).unwrap());
+        (results, admission, metrics)
+    }
+
     #[tokio::test]
-    async fn a_batch_has_no_more_under_way_than_there_are_slots() {
+    async fn a_batch_has_a_bounded_number_under_way_and_ends_when_nobody_wants_it() {
         let slots = ScriptedSlots::new([]);
         let leases = Arc::clone(&slots.leases);
         let admission = Admission::new(100, 1024);
@@ -124,9 +221,36 @@ mod tests {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(*leases.lock().unwrap(), 2);
+        assert_eq!(*leases.lock().unwrap(), 2 * UNDER_WAY_PER_SLOT_MAX);
         assert_eq!(admission.queued(), 50);
         drop(results);
+        eventually(|| admission.queued() == 0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_no_result_at_its_deadline_is_not_judged_and_has_no_reward() {
+        let (mut results, admission, _) = endless(|index| Some(if index < 10 { 50 } else { 200 }));
+        for number in 1..=50 {
+            let wire = results.next().await.unwrap().to_wire();
+            assert_eq!((wire.reward, wire.valid, wire.number), (None, false, Some(number)));
+            assert_eq!(wire.failure.unwrap().class, protocol::FailureClass::Deadline);
+            assert_eq!(number <= 10, wire.index < 10, "the earlier deadline comes first");
+        }
+        assert!(results.next().await.is_none());
+        assert_eq!(admission.queued(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_batch_reports_each_submission_once_and_makes_room() {
+        let (mut results, admission, _) = endless(|_| None);
+        results.cancel();
+        let mut indexes = Vec::new();
+        while let Some(report) = results.next_cancelled() {
+            let wire = report.to_wire();
+            assert_eq!(wire.failure.unwrap().class, protocol::FailureClass::Cancelled);
+            indexes.push(wire.index);
+        }
+        assert_eq!(indexes, (0..50).collect::<Vec<_>>());
         eventually(|| admission.queued() == 0).await;
     }
 }

@@ -1,18 +1,28 @@
-//! The configuration: one TOML file, every key optional, unknown keys refused with name and line.
+//! The configuration: one TOML file, every key optional, unknown keys refused with name and line;
+//! then the environment, see [`environment`].
+//!
+//! [`DEFAULT`] is the whole of it with its defaults and what they mean.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::Limits as WireLimits;
+use protocol::{Limits as WireLimits, Priority};
 use sandbox::Limits;
 use serde::Deserialize;
 
+use crate::batches::Bounds;
 use crate::limits;
 use crate::pipeline::CacheBytes;
 use crate::reward_model::config::{JudgeConfig, RewardModelConfigError, ValueHeadConfig};
 use crate::submission::{self, SubmissionError};
+use crate::tenants::{KeyDigest, Tenants};
+
+pub mod environment;
+
+/// The whole configuration with its defaults, and what each key means.
+pub const DEFAULT: &str = include_str!("config/default.toml");
 
 /// What an operator can set.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,10 +51,84 @@ pub struct Config {
     pub testlib: Option<PathBuf>,
     /// The log.
     pub log: LogConfig,
+    /// TLS. Default none: plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// Work that outlives its connection.
+    pub batches: BatchesConfig,
+    /// Who may use the service. Default none: whoever can connect.
+    pub tenant: Vec<TenantConfig>,
     /// Chain-of-thought judges; the first is the default. Default none.
     pub judge: Vec<JudgeConfig>,
     /// Value heads; the first is the default. Default none.
     pub value_head: Vec<ValueHeadConfig>,
+}
+
+/// Where the certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate and those between it and a root, as PEM.
+    pub cert: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+}
+
+/// Work that outlives its connection.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchesConfig {
+    /// Batches that run or are kept. Default 1024.
+    pub count_max: NonZeroUsize,
+    /// Bytes of their results, before outputs are left out. Default 256 MiB.
+    pub bytes_max: usize,
+    /// How long one is kept after its end. Default 600000.
+    pub keep_ms: u64,
+}
+
+impl Default for BatchesConfig {
+    fn default() -> Self {
+        Self {
+            count_max: NonZeroUsize::new(limits::BATCHES_MAX).unwrap_or(NonZeroUsize::MIN),
+            bytes_max: limits::BATCHES_BYTES_MAX,
+            keep_ms: u64::try_from(limits::BATCH_KEEP_TIME_MAX.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// Who may use the service, and what of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantConfig {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// The digests of its keys; `assay key new` makes one.
+    pub keys: Vec<KeyDigest>,
+    /// Its share of the slots beside others. Default 1.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// Slots that it may use at once. Default all.
+    #[serde(default)]
+    pub slots_max: Option<NonZeroUsize>,
+    /// Submissions admitted and not yet answered. Default half of the whole queue, or all of it for
+    /// the only tenant.
+    #[serde(default)]
+    pub queue_submissions_max: Option<NonZeroUsize>,
+    /// Submissions in a second; 0 for any. Default 0.
+    #[serde(default)]
+    pub submissions_per_second: f64,
+    /// Submissions at once after a pause. Default what a second allows.
+    #[serde(default)]
+    pub burst: Option<u32>,
+    /// What its requests are for where they do not say. Default `train`.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Whether it may see metrics and statistics of the whole service. Default no.
+    #[serde(default)]
+    pub operator: bool,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Bytes of what is remembered; 0 remembers nothing.
@@ -152,6 +236,24 @@ pub enum ConfigError {
         /// Which, and why.
         source: RewardModelConfigError,
     },
+    /// A tenant that cannot be.
+    #[error("{path}: tenant {name:?}: {reason}", path = path.display())]
+    Tenant {
+        /// The file.
+        path: PathBuf,
+        /// Which.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A variable of the environment.
+    #[error("environment variable {name}: {reason}")]
+    Environment {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Two keys contradict each other.
     #[error("{path}: {reason}", path = path.display())]
     Relation {
@@ -176,6 +278,9 @@ impl Default for Config {
             cache: CacheConfig::default(),
             testlib: None,
             log: LogConfig::default(),
+            tls: None,
+            batches: BatchesConfig::default(),
+            tenant: Vec::new(),
             judge: Vec::new(),
             value_head: Vec::new(),
         }
@@ -224,6 +329,65 @@ impl Config {
         }
     }
 
+    /// What lets others in who should perhaps not be.
+    #[must_use]
+    pub fn exposure(&self) -> Option<&'static str> {
+        if self.listen.ip().is_loopback() {
+            return None;
+        }
+        match (self.tenant.is_empty(), self.tls.is_none()) {
+            (true, _) => Some("whoever can reach this address may use the service: name tenants"),
+            (false, true) => Some("keys cross the network unencrypted: configure tls"),
+            (false, false) => None,
+        }
+    }
+
+    /// Who may use the service.
+    #[must_use]
+    pub fn tenants(&self) -> Tenants {
+        let AdmissionConfig { queue_submissions_max, bodies_bytes_max, .. } = self.admission;
+        Tenants::new(&self.tenant, queue_submissions_max.get(), bodies_bytes_max.get())
+    }
+
+    /// What may be kept of batches. Beside others, a tenant may have half of them.
+    #[must_use]
+    pub fn batch_bounds(&self) -> Bounds {
+        let count_max = self.batches.count_max.get();
+        let others = self.tenant.len() > 1;
+        Bounds {
+            count_max,
+            tenant_count_max: if others { count_max.div_ceil(2) } else { count_max },
+            bytes_max: self.batches.bytes_max,
+            keep: Duration::from_millis(self.batches.keep_ms),
+        }
+    }
+
+    /// This configuration with what cannot change while the service runs as `running` has it, and the
+    /// keys that this concerns.
+    #[must_use]
+    pub fn while_running(mut self, running: &Self) -> (Self, Vec<&'static str>) {
+        let mut kept = Vec::new();
+        macro_rules! keep {
+            ($($key:ident),+) => {$(
+                if format!("{:?}", self.$key) != format!("{:?}", running.$key) {
+                    kept.push(stringify!($key));
+                    self.$key.clone_from(&running.$key);
+                }
+            )+};
+        }
+        keep!(listen, slots, cgroup_parent, state_dir, image_store, cache, testlib, log);
+        keep!(judge, value_head);
+        if self.admission.connections_max != running.admission.connections_max {
+            kept.push("admission.connections_max");
+            self.admission.connections_max = running.admission.connections_max;
+        }
+        if self.tls.is_some() != running.tls.is_some() {
+            kept.push("tls");
+            self.tls.clone_from(&running.tls);
+        }
+        (self, kept)
+    }
+
     /// Reads the copy of `testlib.h`, where there is one.
     ///
     /// # Errors
@@ -238,26 +402,47 @@ impl Config {
         Ok(Some(content.into()))
     }
 
-    /// Reads a file.
+    /// Reads a file, or none, and then the variables of an environment.
     ///
     /// # Errors
     /// It cannot be read, has a key that is not known, or a value that makes no sense.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub fn read(
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
         use std::io::Read as _;
-        let read = |source| ConfigError::Read { path: path.to_owned(), source };
         let mut text = String::new();
-        std::fs::File::open(path)
-            .map_err(read)?
-            .take(limits::CONFIG_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map_err(read)?;
-        Self::parse(path, &text)
+        if let Some(path) = path {
+            let read = |source| ConfigError::Read { path: path.to_owned(), source };
+            std::fs::File::open(path)
+                .map_err(read)?
+                .take(limits::CONFIG_BYTES_MAX)
+                .read_to_string(&mut text)
+                .map_err(read)?;
+        }
+        let path = path.unwrap_or_else(|| Path::new("environment"));
+        Self::parse(path, &text, variables)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let path = || path.to_owned();
-        let config: Self =
-            toml::from_str(text).map_err(|source| ConfigError::Parse { path: path(), source })?;
+    fn parse(
+        path: &Path,
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let from_file: Self = toml::from_str(text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?;
+        let overrides = environment::overrides(variables);
+        let config = if overrides.is_empty() {
+            from_file
+        } else {
+            // It was parsed a moment ago, so there is a table.
+            environment::apply(toml::from_str(text).unwrap_or_default(), overrides)?
+        };
+        config.checked(path)
+    }
+
+    fn checked(self, path: &Path) -> Result<Self, ConfigError> {
+        let (config, path) = (self, || path.to_owned());
         submission::check_limits(&config.limits_max, &sandbox::limits::LIMITS_MAX)
             .map_err(|source| ConfigError::Limit { path: path(), source })?;
         let admission = &config.admission;
@@ -272,7 +457,40 @@ impl Config {
         config
             .check_reward_models()
             .map_err(|source| ConfigError::RewardModel { path: path(), source })?;
+        config.check_tenants().map_err(|(name, reason)| {
+            let name = name.chars().take(limits::TENANT_NAME_BYTES_MAX).collect();
+            ConfigError::Tenant { path: path(), name, reason }
+        })?;
         Ok(config)
+    }
+
+    fn check_tenants(&self) -> Result<(), (String, &'static str)> {
+        let plain = |name: &str| {
+            let byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            (1..=limits::TENANT_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(byte)
+        };
+        for (at, tenant) in self.tenant.iter().enumerate() {
+            let before = &self.tenant[..at];
+            let known = |key| before.iter().any(|other| other.keys.contains(key));
+            let wrong = [
+                (!plain(&tenant.name), "a name is of ASCII letters, digits, `-`, `_` and `.`"),
+                (before.iter().any(|other| other.name == tenant.name), "the name is there twice"),
+                (tenant.keys.is_empty(), "it has no key; `assay key new` makes one"),
+                (tenant.keys.len() > limits::TENANT_KEYS_MAX, "it has too many keys"),
+                (tenant.keys.iter().any(known), "another tenant has the same key"),
+                (!(1..=limits::TENANT_WEIGHT_MAX).contains(&tenant.weight), "weight: 1 to 1000"),
+                (
+                    !(0.0..=limits::TENANT_RATE_MAX).contains(&tenant.submissions_per_second),
+                    "submissions_per_second: 0 to 1000000",
+                ),
+                (tenant.burst == Some(0), "burst: at least 1"),
+                (at >= limits::TENANTS_MAX, "there are too many tenants"),
+            ];
+            if let Some((_, reason)) = wrong.into_iter().find(|(wrong, _)| *wrong) {
+                return Err((tenant.name.clone(), reason));
+            }
+        }
+        Ok(())
     }
 
     fn check_reward_models(&self) -> Result<(), RewardModelConfigError> {
@@ -302,59 +520,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(Path::new("assay.toml"), text).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_empty_file_is_the_default() {
-        let config = parse("").unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.program_limits_max(), limits::PROGRAM_LIMITS_MAX);
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_name_and_line() {
-        let error = parse("slots = 1\nslot = 2\n").unwrap_err();
-        assert!(error.contains("slot") && error.contains("line 2"), "{error}");
-        let error = parse("[admission]\nqueue = 1\n").unwrap_err();
-        assert!(error.contains("queue") && error.contains("line 2"), "{error}");
-    }
-
-    #[test]
-    fn values_that_make_no_sense_are_refused() {
-        for text in [
-            "slots = 0",
-            "listen = \"nowhere\"",
-            "log.format = \"xml\"",
-            "limits_max.pids = 0",
-            "admission.body_bytes_max = 10000000000",
-            "admission.batch_submissions_max = 20000",
-            "[[judge]]\nname = \"a\"\nurl = \"nowhere\"\nmodel = \"m\"",
-            "[[judge]]\nname = \"a b\"\nurl = \"http://x/v1\"\nmodel = \"m\"",
-            "[[judge]]\nname = \"a\"\nurl = \"http://x/v1\"\nmodel = \"m\"\nvotes = 0",
-            "[[judge]]\nname = \"a\"\nurl = \"http://x/v1\"\nmodel = \"m\"\ntemprature = 0.1",
-            "[[judge]]\nname = \"a\"\nurl = \"http://x/v1\"\nmodel = \"m\"\ncalls.tries_max = 0",
-            "[[value_head]]\nname = \"a\"\nurl = \"http://x\"\nshape = \"tgi\"",
-            "[[value_head]]\nname = \"a\"\nurl = \"http://x\"\nshape = \"openrlhf\"\nprompt = \"x\"",
-        ] {
-            assert!(parse(text).is_err(), "{text} was accepted");
-        }
-    }
-
-    #[test]
-    fn reward_models_have_names_of_their_own() {
-        let judge = "[[judge]]\nname = \"a\"\nurl = \"http://127.0.0.1:9/v1\"\nmodel = \"m\"\n";
-        assert_eq!(parse(judge).unwrap().judge[0].votes, 1);
-        assert!(parse(&judge.repeat(2)).unwrap_err().contains("twice"));
-    }
-
-    #[test]
-    fn a_limit_can_be_lowered_and_raised() {
-        let config = parse("limits_max.memory_bytes = 8589934592").unwrap();
-        assert_eq!(config.program_limits_max().memory.0, 8 << 30);
-    }
-}
+mod tests;

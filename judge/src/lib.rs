@@ -3,7 +3,9 @@
 //! 1. [`api`] takes a request, bounds it, and words every error.
 //! 2. [`task`], [`submission`] and [`problem`] check it once; what is left is valid by type. [`extract`] takes
 //!    the program out of a model's completion; [`language`] knows the toolchains.
-//! 3. [`admission`] lets it in, or says when to come back. [`batch`] is fair between requests.
+//! 3. [`tenants`] tells whose it is, [`admission`] lets it in, or says when to come back. [`batch`]
+//!    judges what one request holds, [`batches`] keeps what outlives its connection, [`events`] its
+//!    numbered results. [`schedule`] is fair between tenants, priorities and requests.
 //! 4. [`pipeline`] is the flow: [`plan`] decides what runs, [`compile`] and [`run`] run it in
 //!    [`slots`], [`grade`] makes verdicts of outcomes, [`mod@reward`] makes a number of a verdict.
 //!    [`answer`] is the same for answers: rules of the crate `math` first, a [`reward_model`] for
@@ -24,11 +26,13 @@ pub mod answer;
 pub mod api;
 pub mod assertion;
 pub mod batch;
+pub mod batches;
 pub mod call;
 pub mod companions;
 pub mod compile;
 pub mod config;
 pub mod contention;
+pub mod events;
 pub mod extract;
 pub mod grade;
 pub mod interact;
@@ -43,9 +47,11 @@ pub mod report;
 pub mod reward;
 pub mod reward_model;
 pub mod run;
+pub mod schedule;
 pub mod slots;
 pub mod stats;
 pub mod store;
 pub mod submission;
 pub mod task;
 pub mod telemetry;
+pub mod tenants;

@@ -19,6 +19,44 @@ pub const BODIES_BYTES_MAX: usize = 512 << 20;
 /// Connections open at once, where the configuration does not say otherwise.
 pub const CONNECTIONS_MAX: usize = 1024;
 
+/// Submissions of one request that are under way for each slot: some wait for the finding of an
+/// equal one and need none.
+pub const UNDER_WAY_PER_SLOT_MAX: usize = 4;
+/// The longest deadline that a request may give.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Batches kept, where the configuration does not say otherwise.
+pub const BATCHES_MAX: usize = 1024;
+/// Bytes of results of all batches before outputs are left out, where the configuration does not say
+/// otherwise.
+pub const BATCHES_BYTES_MAX: usize = 256 << 20;
+/// How long a finished batch is kept, where the configuration does not say otherwise.
+pub const BATCH_KEEP_TIME_MAX: Duration = Duration::from_secs(600);
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// After how long without an event a stream of events says that it is alive.
+pub const EVENT_PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Tenants of a configuration.
+pub const TENANTS_MAX: usize = 256;
+/// Keys of a tenant: one in use, one that replaces it, and some to spare.
+pub const TENANT_KEYS_MAX: usize = 16;
+/// Bytes of a name of a tenant.
+pub const TENANT_NAME_BYTES_MAX: usize = 64;
+/// The largest weight of a tenant.
+pub const TENANT_WEIGHT_MAX: u32 = 1000;
+/// Submissions that a tenant may send in a second, and at once.
+pub const TENANT_RATE_MAX: f64 = 1e6;
+/// Bytes of a presented key that are looked at.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of a request's id; a longer one is replaced.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Bytes of a file that holds a certificate or a key.
+pub const PEM_BYTES_MAX: u64 = 1 << 20;
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Bytes of memory that a compressed body may ask its decoder for: what RFC 9659 allows to zstd.
+pub const ZSTD_WINDOW_BYTES_MAX: u64 = 8 << 20;
+
 /// Test cases of one problem.
 pub const TESTS_MAX: usize = 1024;
 /// Bytes of a source, a completion or an assertion program.
@@ -112,6 +150,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 pub const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The longest `Retry-After` that a full queue answers.
 pub const RETRY_AFTER_SECONDS_MAX: u64 = 120;
+/// The longest `Retry-After` that a tenant's rate answers.
+pub const RATE_WAIT_SECONDS_MAX: u64 = 3600;
 /// How long asking a toolchain for its version may take.
 pub const VERSION_TIME_MAX: Duration = Duration::from_secs(20);
 

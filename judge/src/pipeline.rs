@@ -27,6 +27,7 @@ use crate::report::{
 };
 use crate::reward_model::RewardModels;
 use crate::run::Runner;
+use crate::schedule::Flow;
 use crate::slots::Slots;
 use crate::stats::Stats;
 use crate::store::{Cache, Keep, Source};
@@ -121,6 +122,15 @@ impl Judge {
     #[must_use]
     pub fn with_reward_models(mut self, reward_models: RewardModels) -> Self {
         self.reward_models = Arc::new(reward_models);
+        self
+    }
+
+    /// The same judge, whose programs run on behalf of `flow`.
+    #[must_use]
+    pub fn on_behalf(mut self, flow: &Flow) -> Self {
+        if let Some(slots) = self.slots.on_behalf(flow) {
+            self.slots = slots;
+        }
         self
     }
 

@@ -31,6 +31,10 @@ pub struct Report {
     pub id: Option<String>,
     /// Its position in the request.
     pub index: usize,
+    /// Its place among the results of the request, where there are several.
+    pub number: Option<u64>,
+    /// Its group.
+    pub group: Option<String>,
     /// How its program or answer was found, where it was a completion.
     pub extraction: Option<&'static str>,
     /// The verdict, or how we failed: never both, never neither.
@@ -108,6 +112,24 @@ pub enum FailureKind {
     Shutdown,
     /// No rule decides, and no reward model gave a usable verdict; or the problem failed.
     Judge,
+    /// There was no result within the deadline of the request.
+    Deadline,
+    /// The batch was cancelled.
+    Cancelled,
+}
+
+impl FailureKind {
+    /// Its name, as on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Infrastructure => "infrastructure",
+            Self::Shutdown => "shutdown",
+            Self::Judge => "judge",
+            Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Whether trying again may help.
@@ -328,6 +350,8 @@ impl Report {
         Self {
             id,
             index,
+            number: None,
+            group: None,
             extraction: None,
             judgement,
             answer: None,
@@ -363,6 +387,8 @@ impl Report {
         let empty = SubmissionResult {
             id: self.id.clone(),
             index: self.index,
+            number: self.number,
+            group: self.group.clone(),
             extraction: self.extraction.map(|rule| protocol::Extraction { rule: rule.to_owned() }),
             answer: self.answer.as_ref().map(AnswerReport::to_wire),
             judge: self.judge.clone(),
@@ -457,6 +483,8 @@ impl JudgeFailure {
             FailureKind::Infrastructure => FailureClass::Infrastructure,
             FailureKind::Shutdown => FailureClass::Shutdown,
             FailureKind::Judge => FailureClass::Judge,
+            FailureKind::Deadline => FailureClass::Deadline,
+            FailureKind::Cancelled => FailureClass::Cancelled,
         };
         let retryable = match self.retry {
             Retry::Now | Retry::Later => true,

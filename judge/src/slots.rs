@@ -1,8 +1,18 @@
 //! The seam to the sandbox: a place to run programs. The one thing that tests may fake.
+//!
+//! [`FairSlots`] stands before the pool: who comes next is decided by [`crate::schedule`], and only
+//! as many ask the pool as it has slots.
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
+use protocol::Priority;
 use sandbox::spec::{InputFile, Streams};
 use sandbox::{Error, Image, Lease, Outcome, PoolStatus, RunSpec, SlotPool};
+
+use crate::schedule::{Flow, Grant, Scheduler};
+use crate::telemetry::Metrics;
 
 /// A fixed number of slots.
 pub trait Slots: Send + Sync + std::fmt::Debug {
@@ -19,6 +29,10 @@ pub trait Slots: Send + Sync + std::fmt::Debug {
     ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>>;
     /// What the slots are doing.
     fn status(&self) -> PoolStatus;
+    /// The same slots, on behalf of `flow`; `None` where whoever comes first is served first.
+    fn on_behalf(&self, _flow: &Flow) -> Option<Arc<dyn Slots>> {
+        None
+    }
 }
 
 /// The right to use one slot until dropped.
@@ -61,6 +75,110 @@ impl Slots for SlotPool {
 
     fn status(&self) -> PoolStatus {
         Self::status(self)
+    }
+}
+
+/// Slots that are shared out by weight.
+#[derive(Clone, Debug)]
+pub struct FairSlots {
+    inner: Arc<dyn Slots>,
+    scheduler: Arc<Scheduler>,
+    metrics: Arc<Metrics>,
+    flow: Flow,
+}
+
+impl FairSlots {
+    /// So many slots, on behalf of the service itself.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Slots>, slots: usize, metrics: Arc<Metrics>) -> Self {
+        let flow = Flow {
+            tenant: "service".into(),
+            weight: 1,
+            slots_max: None,
+            priority: Priority::Interactive,
+            request: 0,
+        };
+        Self { inner, scheduler: Scheduler::new(slots), metrics, flow }
+    }
+
+    async fn granted(&self, slots: usize) -> FairGrant {
+        let asked = Instant::now();
+        let grant = self.scheduler.acquire(&self.flow, slots).await;
+        self.metrics.operation().waited(self.flow.priority, asked.elapsed());
+        let (metrics, tenant) = (Arc::clone(&self.metrics), Arc::clone(&self.flow.tenant));
+        FairGrant { grant, metrics, tenant }
+    }
+}
+
+/// A grant whose time is counted.
+struct FairGrant {
+    grant: Grant,
+    metrics: Arc<Metrics>,
+    tenant: Arc<str>,
+}
+
+impl Drop for FairGrant {
+    fn drop(&mut self) {
+        self.metrics.operation().used(&self.tenant, self.grant.held());
+    }
+}
+
+/// A lease, and the grant that outlives it.
+struct FairLease {
+    lease: Box<dyn SlotLease>,
+    #[expect(dead_code, reason = "its drop lets the next one in")]
+    grant: Arc<FairGrant>,
+}
+
+impl Slots for FairSlots {
+    fn lease<'a>(
+        &'a self,
+        image: Option<&'a Image>,
+    ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
+        Box::pin(async move {
+            let grant = Arc::new(self.granted(1).await);
+            let lease = self.inner.lease(image).await?;
+            Ok(Box::new(FairLease { lease, grant }) as Box<dyn SlotLease>)
+        })
+    }
+
+    fn lease_pair<'a>(
+        &'a self,
+        images: [Option<&'a Image>; 2],
+    ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>> {
+        Box::pin(async move {
+            let grant = Arc::new(self.granted(2).await);
+            let leases = self.inner.lease_pair(images).await?;
+            Ok(leases.map(|lease| {
+                Box::new(FairLease { lease, grant: Arc::clone(&grant) }) as Box<dyn SlotLease>
+            }))
+        })
+    }
+
+    fn status(&self) -> PoolStatus {
+        self.inner.status()
+    }
+
+    fn on_behalf(&self, flow: &Flow) -> Option<Arc<dyn Slots>> {
+        Some(Arc::new(Self { flow: flow.clone(), ..self.clone() }))
+    }
+}
+
+impl SlotLease for FairLease {
+    fn install<'a>(&'a mut self, files: &'a [InputFile]) -> BoxFuture<'a, Result<(), Error>> {
+        self.lease.install(files)
+    }
+
+    fn run<'a>(&'a mut self, spec: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>> {
+        self.lease.run(spec)
+    }
+
+    fn run_with<'a>(
+        &'a mut self,
+        spec: &'a RunSpec,
+        streams: Streams,
+    ) -> BoxFuture<'a, Result<Outcome, Error>> {
+        self.lease.run_with(spec, streams)
     }
 }
 

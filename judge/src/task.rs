@@ -1,6 +1,8 @@
 //! What a request asks to be judged: a program or an answer, and how its reward is made. Parsed
 //! once, at the edge, as [`crate::submission`] does for programs.
 
+use std::time::Duration;
+
 use math::Extraction;
 use protocol::{Problem as WireProblem, Submission};
 
@@ -20,6 +22,30 @@ pub struct Task {
     pub reward: Plan,
     /// What the model wrote, where a value head is to see it.
     pub response: Option<String>,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// After how long without a result it is reported as not judged.
+    pub deadline: Option<Duration>,
+}
+
+impl Task {
+    /// Comes back with the result.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match &self.work {
+            Work::Program(submission) => submission.id.as_deref(),
+            Work::Answer(answer) => answer.id.as_deref(),
+        }
+    }
+
+    /// Its position in the request.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        match &self.work {
+            Work::Program(submission) => submission.index,
+            Work::Answer(answer) => answer.index,
+        }
+    }
 }
 
 /// What is judged.
@@ -84,6 +110,12 @@ pub enum TaskError {
         /// The kind.
         kind: &'static str,
     },
+    /// A deadline that cannot be.
+    #[error("`deadline_ms` is {ms}, not from 1 to {}", limits::DEADLINE_MAX.as_millis())]
+    Deadline {
+        /// What was given.
+        ms: u64,
+    },
     /// No answer, or two.
     #[error("exactly one of `answer` and `completion` must be given, not {given}")]
     Given {
@@ -110,7 +142,9 @@ impl TaskRules<'_> {
             | WireProblem::Dmoj(_)
             | WireProblem::Unsupported { .. } => Subject::Program,
         };
-        check_group(&wire)?;
+        at_most("group", wire.group.as_ref().map_or(0, String::len), limits::ID_BYTES_MAX)?;
+        let deadline = wire.deadline_ms.map(deadline).transpose()?;
+        let group = wire.group.clone();
         let reward = match &wire.reward {
             None => Plan::default(),
             Some(spec) => {
@@ -134,7 +168,7 @@ impl TaskRules<'_> {
             Subject::Program => Work::Program(Box::new(self.programs.submission(wire, index)?)),
             Subject::Answer => Work::Answer(Box::new(self.answer(wire, index)?)),
         };
-        Ok(Task { work, reward, response })
+        Ok(Task { work, reward, response, group, deadline })
     }
 
     fn answer(&self, wire: Submission, index: usize) -> Result<ValidAnswer, TaskError> {
@@ -177,8 +211,15 @@ impl TaskRules<'_> {
     }
 }
 
-fn check_group(wire: &Submission) -> Result<(), TaskError> {
-    at_most("group", wire.group.as_ref().map_or(0, String::len), limits::ID_BYTES_MAX)
+/// Checks `deadline_ms` of a submission or of a request.
+///
+/// # Errors
+/// It is 0, or longer than anything may take.
+pub fn deadline(ms: u64) -> Result<Duration, TaskError> {
+    match Duration::from_millis(ms) {
+        given if (Duration::from_millis(1)..=limits::DEADLINE_MAX).contains(&given) => Ok(given),
+        _ => Err(TaskError::Deadline { ms }),
+    }
 }
 
 /// An answer is not run, so what says how to run it is a mistake.

@@ -13,6 +13,10 @@ use crate::config::{LogConfig, LogFormat};
 use crate::grade::Verdict;
 use crate::store::Source;
 
+mod operation;
+
+pub use operation::Operation;
+
 /// Buckets of durations, from a warm start to a slow compiler.
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -60,6 +64,20 @@ pub struct Metrics {
     slots_building: IntGauge,
     slots_rebuilt: IntGauge,
     queue: IntGauge,
+    operation: Operation,
+}
+
+/// What the service is doing at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The slots.
+    pub slots: PoolStatus,
+    /// Submissions admitted and not yet answered.
+    pub queued: usize,
+    /// Batches that run, and batches that are kept after their end.
+    pub batches: (usize, usize),
+    /// Bytes of their results.
+    pub batches_bytes: usize,
 }
 
 /// What `kind` of a failure can be, as the pipeline names the sandbox's errors.
@@ -122,6 +140,7 @@ impl Metrics {
                 "assay_queue_submissions",
                 "Submissions admitted and not yet answered",
             )?,
+            operation: Operation::new()?,
         };
         metrics.register()?;
         // There from the start: an alert on a counter that does not exist yet never fires.
@@ -147,13 +166,20 @@ impl Metrics {
         registry.register(Box::new(self.slots_leased.clone()))?;
         registry.register(Box::new(self.slots_building.clone()))?;
         registry.register(Box::new(self.slots_rebuilt.clone()))?;
-        registry.register(Box::new(self.queue.clone()))
+        registry.register(Box::new(self.queue.clone()))?;
+        self.operation.register(registry)
     }
 
     /// Where others register what they count.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What is counted of the service as a whole.
+    #[must_use]
+    pub fn operation(&self) -> &Operation {
+        &self.operation
     }
 
     /// Starts timing a stage.
@@ -223,13 +249,15 @@ impl Metrics {
     ///
     /// # Errors
     /// The encoder failed.
-    pub fn encode(&self, slots: PoolStatus, queued: usize) -> Result<Vec<u8>, prometheus::Error> {
+    pub fn encode(&self, moment: Moment) -> Result<Vec<u8>, prometheus::Error> {
+        let Moment { slots, queued, batches, batches_bytes } = moment;
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.slots.set(count(slots.slots + slots.building));
         self.slots_building.set(count(slots.building));
         self.slots_leased.set(count(slots.leased));
         self.slots_rebuilt.set(i64::try_from(slots.rebuilt).unwrap_or(i64::MAX));
         self.queue.set(count(queued));
+        self.operation.look(batches, batches_bytes);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -266,6 +294,8 @@ pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -274,10 +304,17 @@ mod tests {
         metrics.judged(Some(Verdict::Accepted));
         metrics.stage(Stage::Run).observe_duration();
         let status = PoolStatus { slots: 2, leased: 1, standing: 2, building: 0, rebuilt: 0 };
-        let text = String::from_utf8(metrics.encode(status, 3).unwrap()).unwrap();
+        metrics.operation().waited(protocol::Priority::Eval, Duration::from_millis(3));
+        metrics.operation().used("open", Duration::from_millis(3));
+        let moment = Moment { slots: status, queued: 3, batches: (1, 2), batches_bytes: 9 };
+        let text = String::from_utf8(metrics.encode(moment).unwrap()).unwrap();
         assert!(text.contains("assay_verdicts_total{verdict=\"accepted\"} 1"));
         assert!(text.contains("assay_stage_duration_seconds_count{stage=\"run\"} 1"));
         assert!(text.contains("assay_slots_leased 1"));
         assert!(text.contains("assay_queue_submissions 3"));
+        assert!(text.contains("assay_batches{state=\"kept\"} 2"));
+        assert!(text.contains("assay_queue_wait_seconds_count{priority=\"eval\"} 1"));
+        assert!(text.contains("assay_slot_seconds_total{tenant=\"open\"} 0.003"));
+        assert!(!text.contains("assay_memory_resident_bytes 0"));
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod batch;
 mod checker;
 mod error;
 mod language;
@@ -21,6 +22,7 @@ pub use answer::{
     JudgeOptions, ListOrderRule, MathPolicy, MathProblem, Normalization, NumericRule, PercentRule,
     SymbolRule, Undecided, UnitRule, VoteMode,
 };
+pub use batch::{BatchState, BatchStatus, GroupResult, Priority, RolloutGroup};
 pub use checker::{Checker, CheckerSchema};
 pub use error::{ErrorBody, ErrorDetail};
 pub use language::{AssertionProof, LanguageInfo, LanguagesResponse};

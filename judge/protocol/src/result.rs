@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::AnswerResult;
+use crate::batch::GroupResult;
 use crate::reward::{ComponentResult, JudgeResult};
 
 /// Reply of `POST /v1/judge` without streaming: results in the order of the request.
@@ -11,6 +12,9 @@ use crate::reward::{ComponentResult, JudgeResult};
 pub struct JudgeResponse {
     /// One result for each submission.
     pub results: Vec<SubmissionResult>,
+    /// What each group came to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupResult>,
 }
 
 /// What was found about a program.
@@ -42,6 +46,12 @@ pub struct SubmissionResult {
     pub id: Option<String>,
     /// The submission's position in the request, from 0.
     pub index: usize,
+    /// The place of this result in a stream, from 1: a stream of a batch goes on after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// The submission's group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The reward; null exactly where `valid` is false.
     pub reward: Option<f64>,
     /// Whether the reward may be used. False means that the judge failed, not the program.
@@ -73,6 +83,9 @@ pub struct SubmissionResult {
     pub points: Option<Points>,
     /// Whether the verdict was known from an equal submission.
     pub cached: bool,
+    /// Whether tests and compiler output were left out because too many results were kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trimmed: bool,
 }
 
 /// Points of a submission.
@@ -202,6 +215,10 @@ pub enum FailureClass {
     Judge,
     /// A flag was raised, and flags make results invalid.
     Flagged,
+    /// There was no result within the deadline that the request gave.
+    Deadline,
+    /// The batch was cancelled before the submission was judged.
+    Cancelled,
 }
 
 /// How program or answer was taken from the completion.

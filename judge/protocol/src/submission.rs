@@ -3,15 +3,29 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::batch::{Priority, RolloutGroup};
 use crate::problem::{Problem, ProblemSchema};
 use crate::reward::RewardSpec;
 
-/// Body of `POST /v1/judge`. A single submission object is accepted in its place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+/// Body of `POST /v1/judge` and `POST /v1/batches`. A single submission object is accepted in its
+/// place. Submissions come first in the order of results, then each group in turn.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeRequest {
-    /// At least one submission.
+    /// At least one submission, unless there are groups.
+    #[serde(default)]
     pub submissions: Vec<Submission>,
+    /// Completions of one prompt each, whose problem is sent once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<RolloutGroup>,
+    /// After how long whatever has no result is reported as not judged, with a failure of class
+    /// `deadline`; from the moment at which the request was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// What the request is for; where left out, what the header `assay-priority` or else the tenant's
+    /// configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
 }
 
 /// Code in a language, or an answer, and the problem that it should solve. A program is given as
@@ -71,6 +85,10 @@ pub struct Submission {
     /// Whether to judge anew even where the verdict is known.
     #[serde(default)]
     pub fresh: bool,
+    /// After how long it is reported as not judged, with a failure of class `deadline`; from the
+    /// moment at which the request was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
 }
 
 /// What the reply tells about tests and stages. A test that is `hidden` never shows its input, its

@@ -1,4 +1,5 @@
-//! Reads a request body: bounded in bytes, in time and together with all others, then parsed.
+//! Reads a request body: bounded in bytes, in time and together with all others, then decoded and
+//! parsed.
 //!
 //! The content type is not looked at: a body is JSON or it is an error. Messages name the field,
 //! the line and the column.
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::Service;
+use super::encoding::{self, Encoding};
 use super::error::ApiError;
 use crate::admission::BodyTicket;
 
@@ -25,14 +27,27 @@ pub struct Received {
     pub ticket: BodyTicket,
 }
 
-/// Reads `body` to its end.
+/// A body on its way in.
+#[derive(Debug)]
+pub struct Incoming {
+    /// What comes.
+    pub(super) body: Body,
+    /// How it is encoded.
+    pub(super) encoding: Encoding,
+}
+
+/// Reads `incoming` to its end.
 ///
 /// # Errors
-/// It is too large, too slow, or there is no room.
-pub async fn receive(service: &Service, body: Body) -> Result<Received, ApiError> {
+/// It is too large, too slow, not encoded as it says, or there is no room.
+pub async fn receive(service: &Service, incoming: Incoming) -> Result<Received, ApiError> {
     let time_max = std::time::Duration::from_millis(service.config.timeouts.body_read_ms);
+    let Incoming { body, encoding } = incoming;
     match tokio::time::timeout(time_max, read(service, body)).await {
-        Ok(received) => received,
+        Ok(received) => match encoding {
+            Encoding::Identity => received,
+            Encoding::Gzip | Encoding::Zstd => decode(service, received?, encoding).await,
+        },
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_timeout",
@@ -44,7 +59,7 @@ pub async fn receive(service: &Service, body: Body) -> Result<Received, ApiError
 
 async fn read(service: &Service, mut body: Body) -> Result<Received, ApiError> {
     let bytes_max = service.config.admission.body_bytes_max.get();
-    let mut ticket = service.admission.admit_body(0)?;
+    let mut ticket = service.admission.admit_body(&service.tenant(), 0)?;
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -61,10 +76,33 @@ async fn read(service: &Service, mut body: Body) -> Result<Received, ApiError> {
         if bytes.len() + data.len() > bytes_max {
             return Err(too_large(bytes_max));
         }
-        ticket.grow(&service.admission, bytes.len() + data.len())?;
+        ticket.grow(bytes.len() + data.len())?;
         bytes.extend_from_slice(&data);
     }
     Ok(Received { bytes, ticket })
+}
+
+/// Decodes a body beside the event loop. Both forms count until the encoded one is gone.
+async fn decode(
+    service: &Service,
+    received: Received,
+    encoding: Encoding,
+) -> Result<Received, ApiError> {
+    let bytes_max = service.config.admission.body_bytes_max.get();
+    let decoded = tokio::task::spawn_blocking(move || {
+        let Received { bytes, mut ticket } = received;
+        let decoded = encoding::decode(&bytes, encoding, |decoded| {
+            if decoded > bytes_max {
+                return Err(too_large(bytes_max));
+            }
+            Ok(ticket.grow(bytes.len() + decoded)?)
+        })?;
+        Ok(Received { bytes: decoded, ticket })
+    });
+    decoded.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "decoding a body failed");
+        Err(ApiError::internal())
+    })
 }
 
 /// A body that says beforehand that it is too large.

@@ -108,7 +108,7 @@ impl From<Full> for ApiError {
     fn from(full: Full) -> Self {
         let mut error = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
-            "queue_full",
+            full.what.name(),
             full.to_string(),
             format!("send it again in {} s", full.retry_after_seconds),
         );
@@ -178,6 +178,9 @@ impl From<TaskError> for ApiError {
             TaskError::Answer(error) => answer_hint(error),
             TaskError::Reward(error) => return error.clone().into(),
             TaskError::Field { .. } => ("wrong_field", "leave it out".to_owned()),
+            TaskError::Deadline { .. } => {
+                ("deadline_out_of_range", "choose another, or leave it out".to_owned())
+            }
             TaskError::Given { .. } => (
                 "answer_or_completion",
                 "give `answer` for the answer alone, or `completion` for a model's whole answer"

@@ -57,8 +57,7 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Result<&'stat
     responses((status = 200, description = "Metrics", body = String))
 )]
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, ApiError> {
-    let slots = service.judge.slots().status();
-    match service.metrics.encode(slots, service.admission.queued()) {
+    match service.metrics.encode(service.moment()) {
         Ok(text) => {
             let content_type = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
             Ok((StatusCode::OK, content_type, text).into_response())

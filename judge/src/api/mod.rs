@@ -2,41 +2,51 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Router, http};
+use protocol::Priority;
 use sandbox::Limits;
 use sandbox::preflight::Layer;
 
 use crate::admission::{Admission, Full, Ticket};
+use crate::batches::Batches;
 use crate::config::Config;
 use crate::language::Languages;
 use crate::pipeline::Judge;
 use crate::submission::Rules;
 use crate::task::TaskRules;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Moment};
+use crate::tenants::{Tenant, Tenants};
 
+mod batches;
 pub mod body;
+mod caller;
+mod encoding;
 pub mod error;
 mod info;
 mod judge;
 pub mod openapi;
 mod page;
+mod request;
 pub mod server;
 mod stats;
+mod stream;
+pub mod tls;
 
+use caller::Caller;
 use error::ApiError;
 
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 12] = [
     "/v1/judge",
     "/v1/run",
+    "/v1/batches",
+    "/v1/batches/{id}",
+    "/v1/batches/{id}/events",
     "/v1/languages",
     "/v1/stats",
     "/healthz",
@@ -46,23 +56,27 @@ const ROUTES: [&str; 9] = [
     "/",
 ];
 
-/// What the handlers share.
-#[derive(Debug)]
+/// What the handlers share. Its configuration does not change: when it is read again, another
+/// service takes the place of this one, with the same slots, queue and batches.
+#[derive(Clone, Debug)]
 pub struct Service {
     /// How it was set up.
     pub config: Config,
     /// What it can run.
-    pub languages: Languages,
+    pub languages: Arc<Languages>,
     /// Where programs run.
     pub judge: Judge,
     /// Who may enter.
     pub admission: Admission,
+    /// What outlives its connection.
+    pub batches: Batches,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    tenants: Tenants,
     limits_max: Limits,
     testlib: Option<bytes::Bytes>,
     isolation: Vec<Layer>,
-    closing: AtomicBool,
+    closing: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -73,20 +87,40 @@ impl Service {
             config.admission.queue_submissions_max.get(),
             config.admission.bodies_bytes_max.get(),
         );
+        let tenants = config.tenants();
+        let batches = Batches::new(config.batch_bounds());
         let limits_max = config.program_limits_max();
-        let closing = AtomicBool::new(false);
+        let (languages, closing) = (Arc::new(languages), Arc::default());
         let (testlib, isolation) = (None, Vec::new());
         Self {
             config,
             languages,
             judge,
             admission,
+            batches,
             metrics,
+            tenants,
             limits_max,
             testlib,
             isolation,
             closing,
         }
+    }
+
+    /// The same service under another configuration, as far as it can change while slots stand.
+    /// What was admitted stays so.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config) -> Self {
+        let (tenants, limits_max) = (config.tenants(), config.program_limits_max());
+        Self { tenants, limits_max, config, ..self.clone() }
+    }
+
+    /// Sets the bounds of what it shares with the service before it.
+    fn take_over(&self) {
+        let admission = &self.config.admission;
+        self.admission
+            .set_bounds(admission.queue_submissions_max.get(), admission.bodies_bytes_max.get());
+        self.batches.set_bounds(self.config.batch_bounds());
     }
 
     /// With the operator's copy of `testlib.h`.
@@ -128,8 +162,38 @@ impl Service {
         TaskRules { programs: self.rules(), reward_models: self.judge.reward_model_names() }
     }
 
+    /// Whose request is answered.
+    fn tenant(&self) -> Arc<Tenant> {
+        Caller::current().tenant
+    }
+
+    /// Lets `count` submissions of whoever called in.
     fn admit(&self, count: usize) -> Result<Ticket, Full> {
-        self.admission.admit(count).inspect_err(|_| self.metrics.refused())
+        self.admit_for(None, count)
+    }
+
+    /// The same, where the request says what it is for.
+    fn admit_for(&self, priority: Option<Priority>, count: usize) -> Result<Ticket, Full> {
+        let caller = Caller::current();
+        let tenant = &caller.tenant;
+        let admitted = self.admission.admit_of(tenant, priority.unwrap_or(caller.priority), count);
+        match &admitted {
+            Ok(_) => self.metrics.operation().admitted(&tenant.name, count),
+            Err(full) => {
+                self.metrics.refused();
+                self.metrics.operation().refused(&tenant.name, full.what.name());
+            }
+        }
+        admitted
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            slots: self.judge.slots().status(),
+            queued: self.admission.queued(),
+            batches: self.batches.counts(),
+            batches_bytes: self.batches.bytes(),
+        }
     }
 }
 
@@ -138,6 +202,9 @@ pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/judge", post(judge::judge))
         .route("/v1/run", post(judge::run))
+        .route("/v1/batches", post(batches::begin))
+        .route("/v1/batches/{id}", get(batches::status).delete(batches::cancel))
+        .route("/v1/batches/{id}/events", get(batches::events))
         .route("/v1/languages", get(info::languages))
         .route("/v1/stats", get(stats::stats))
         .route("/v1/stats/recent/{number}", get(stats::recent))
@@ -150,12 +217,12 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/openapi.json", get(info::openapi))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&service), count))
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), caller::identify))
         .with_state(service)
 }
 
 /// A body whose announced length is within the bound.
-struct CountedBody(Body);
+struct CountedBody(body::Incoming);
 
 impl FromRequest<Arc<Service>> for CountedBody {
     type Rejection = ApiError;
@@ -164,18 +231,25 @@ impl FromRequest<Arc<Service>> for CountedBody {
         let length = request.headers().get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         body::check_length(service, length)?;
-        Ok(Self(request.into_body()))
+        let encoding = encoding::Encoding::of(request.headers())?;
+        Ok(Self(body::Incoming { body: request.into_body(), encoding }))
     }
 }
 
-async fn count(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let endpoint =
-        ROUTES.iter().find(|route| **route == request.uri().path()).copied().unwrap_or("other");
-    let start = Instant::now();
-    let response = next.run(request).await;
-    let seconds = start.elapsed().as_secs_f64();
-    service.metrics.requested(endpoint, response.status().as_u16(), seconds);
-    response
+/// The route of a path, as metrics name it.
+fn endpoint(path: &str) -> &'static str {
+    let same = |route: &str| {
+        let (mut parts, mut of_path) = (route.split('/'), path.split('/'));
+        loop {
+            match (parts.next(), of_path.next()) {
+                (None, None) => return true,
+                (Some(part), Some(_)) if part.starts_with('{') => {}
+                (Some(part), Some(of_path)) if part == of_path => {}
+                (Some(_) | None, Some(_) | None) => return false,
+            }
+        }
+    };
+    ROUTES.into_iter().find(|route| same(route)).unwrap_or("other")
 }
 
 async fn not_found(uri: http::Uri) -> ApiError {

@@ -12,6 +12,10 @@ use utoipa::OpenApi;
     paths(
         super::judge::judge,
         super::judge::run,
+        super::batches::begin,
+        super::batches::status,
+        super::batches::events,
+        super::batches::cancel,
         super::info::languages,
         super::stats::stats,
         super::stats::recent,

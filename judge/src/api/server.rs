@@ -5,38 +5,105 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use sandbox::SlotPool;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
+use super::tls::{self, TlsError};
 use super::{Service, router};
-use crate::limits::CLOSE_TIME_MAX;
+use crate::limits::{CLOSE_TIME_MAX, HANDSHAKE_TIME_MAX};
 
 /// How long accepting pauses where the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The service that answers at this moment. Each request is answered by the one that is there when
+/// it arrives, on whatever connection.
+#[derive(Clone, Debug)]
+pub struct Site(Arc<RwLock<Current>>);
+
+#[derive(Clone)]
+struct Current {
+    service: Arc<Service>,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Current").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Current {
+    fn new(service: Service) -> Result<Self, TlsError> {
+        let tls = service.config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let service = Arc::new(service);
+        Ok(Self { router: router(Arc::clone(&service)), service, tls })
+    }
+}
+
+impl Site {
+    /// Where `service` answers.
+    ///
+    /// # Errors
+    /// Its certificate cannot be used.
+    pub fn new(service: Service) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(RwLock::new(Current::new(service)?))))
+    }
+
+    /// Lets `service` answer from now on.
+    ///
+    /// # Errors
+    /// Its certificate cannot be used; the service before it goes on.
+    pub fn replace(&self, service: Service) -> Result<(), TlsError> {
+        let current = Current::new(service)?;
+        current.service.take_over();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = current;
+        Ok(())
+    }
+
+    /// The service that answers.
+    #[must_use]
+    pub fn service(&self) -> Arc<Service> {
+        self.current().service
+    }
+
+    fn current(&self) -> Current {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Serves until `stop` is ready, then finishes what was admitted and closes the pool.
 pub async fn serve(
-    service: Arc<Service>,
+    site: Site,
     pool: SlotPool,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    accept(&service, &listener, (&graceful, &mut connections), stop).await;
+    accept(&site, &listener, (&graceful, &mut connections), stop).await;
+    let service = site.service();
     service.close();
     drop(listener);
     tracing::info!(queued = service.admission.queued(), "stopping: finishing what was admitted");
-    let mut drained = pin!(graceful.shutdown());
+    let mut drained = pin!(async {
+        tokio::join!(graceful.shutdown(), service.admission.emptied());
+    });
     let drain = Duration::from_millis(service.config.timeouts.drain_ms);
     if tokio::time::timeout(drain, &mut drained).await.is_err() {
         tracing::warn!(queued = service.admission.queued(), "stopping: the time to finish is over");
@@ -58,12 +125,13 @@ async fn drained_or_pending(connections: &mut JoinSet<()>) {
 }
 
 async fn accept(
-    service: &Arc<Service>,
+    site: &Site,
     listener: &TcpListener,
     (graceful, connections): (&GracefulShutdown, &mut JoinSet<()>),
     stop: impl Future<Output = ()>,
 ) {
-    let room = Arc::new(Semaphore::new(service.config.admission.connections_max.get()));
+    let connections_max = site.service().config.admission.connections_max.get();
+    let room = Arc::new(Semaphore::new(connections_max));
     let mut stop = pin!(stop);
     loop {
         let next = async {
@@ -77,11 +145,9 @@ async fn accept(
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = graceful.watch(connection(service, stream));
+                let (site, watcher) = (site.clone(), graceful.watcher());
                 connections.spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
+                    connect(site, stream, watcher).await;
                     drop(permit);
                 });
             }
@@ -96,18 +162,34 @@ async fn pause(error: &io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-fn connection(
-    service: &Arc<Service>,
-    stream: TcpStream,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>> {
+async fn connect(site: Site, stream: TcpStream, watcher: Watcher) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "small replies may be delayed");
     }
-    http1::Builder::new()
+    let Some(acceptor) = site.current().tls else {
+        return answer(site, stream, watcher).await;
+    };
+    match tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => answer(site, stream, watcher).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection did not become a secure one"),
+        Err(_) => tracing::debug!("a connection took too long to become a secure one"),
+    }
+}
+
+/// Answers the requests of a connection.
+async fn answer<S>(site: Site, stream: S, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let header_read = site.service().config.timeouts.header_read_ms;
+    let service = service_fn(move |request: Request<Incoming>| {
+        TowerToHyperService::new(site.current().router).call(request)
+    });
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(service.config.timeouts.header_read_ms))
-        .serve_connection(
-            TokioIo::new(stream),
-            TowerToHyperService::new(router(Arc::clone(service))),
-        )
+        .header_read_timeout(Duration::from_millis(header_read))
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }

@@ -10,6 +10,7 @@ use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
 use judge::pipeline::{Caches, Judge};
 use judge::plan::warmups;
 use judge::reward_model::RewardModels;
+use judge::slots::FairSlots;
 use judge::telemetry::Metrics;
 use sandbox::image::Store;
 use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool};
@@ -50,7 +51,9 @@ impl Engine {
         let reward_models =
             RewardModels::start(&config.judge, &config.value_head, metrics.registry())
                 .map_err(|error| super::usage(anyhow::anyhow!(error)))?;
-        let judge = Judge::new(Arc::new(pool.clone()), Arc::clone(&metrics), caches)
+        let slots =
+            FairSlots::new(Arc::new(pool.clone()), config.slots.get(), Arc::clone(&metrics));
+        let judge = Judge::new(Arc::new(slots), Arc::clone(&metrics), caches)
             .with_reward_models(reward_models);
         Ok(Self { pool, languages, judge, metrics })
     }

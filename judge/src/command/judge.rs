@@ -75,6 +75,7 @@ fn read(args: &JudgeArgs, languages: &Languages) -> Result<Submission, Failed> {
         reward: None,
         group: None,
         length_tokens: None,
+        deadline_ms: None,
     })
 }
 

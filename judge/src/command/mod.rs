@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod batch;
 mod calibrate;
+mod configuration;
 mod engine;
 mod image;
 mod inspect;
@@ -42,6 +43,12 @@ enum Action {
     /// Start the service
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Print the whole configuration, or check one
+    #[command(subcommand)]
+    Config(ConfigAction),
+    /// Make keys for tenants
+    #[command(subcommand)]
+    Key(KeyAction),
     /// Judge a program, or a batch of submissions, without a service
     #[command(after_help = JUDGE_EXAMPLES)]
     Judge(Box<JudgeArgs>),
@@ -98,6 +105,26 @@ struct ServeArgs {
     /// How many programs run at the same time [default: number of processors]
     #[arg(long, value_name = "COUNT")]
     slots: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigAction {
+    /// Print the whole configuration with its defaults and what they mean
+    Default,
+    /// Read a file and the environment as a start would, and say what is wrong with them
+    Check {
+        /// A TOML file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// Print a new key, and the lines of the configuration that let its holder in
+    New {
+        /// The tenant's name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -242,6 +269,8 @@ async fn act(action: Action) -> Result<End, Failed> {
             }
         }
         Action::Load(args) => load::load(*args).await,
+        Action::Config(action) => configuration::config(&action),
+        Action::Key(action) => configuration::key(&action),
         Action::Math(args) => math::math(&args),
         Action::Image(args) => image::image(args).await,
         Action::Problem(ProblemAction::Check(args)) => problem::check(&args),

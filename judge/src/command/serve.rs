@@ -1,22 +1,29 @@
 //! `assay serve`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::Context as _;
-use judge::api::{Service, server};
-use judge::config::Config;
+use judge::api::Service;
+use judge::api::server::{self, Site};
+use judge::config::{Config, ConfigError, environment};
 use judge::telemetry;
 use sandbox::preflight::{self, Layer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::configuration::variables;
 use super::engine::Engine;
 use super::{End, Failed, ServeArgs, emit, inspect, ours, usage};
 
 pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
-    let config = configure(args)?;
+    let config = configure(&args).map_err(usage)?;
     telemetry::start_log(&config.log).map_err(usage)?;
+    for name in environment::unknown(variables()) {
+        tracing::warn!(name, "a variable of the environment begins like ours and is no key");
+    }
+    if let Some(warning) = config.exposure() {
+        tracing::warn!("{warning}");
+    }
     let mut signals = Signals::new().map_err(ours)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -26,7 +33,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
     let layers = tokio::task::spawn_blocking(preflight::preflight).await.map_err(ours)?;
     let mut engine = tokio::select! {
         engine = Engine::start(&config) => engine?,
-        () = signals.next() => return Ok(End::Interrupted),
+        () = signals.stop() => return Ok(End::Interrupted),
     };
     engine.ask_versions().await;
     emit(&greeting(address, &config, &engine, &layers))?;
@@ -35,40 +42,72 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
     let service = Service::new(config, languages, judge, metrics)
         .with_testlib(testlib)
         .with_isolation(layers);
-    let service = Arc::new(service);
+    let site = Site::new(service).map_err(usage)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let mut serving = std::pin::pin!(server::serve(service, pool, listener, async {
+    let mut serving = std::pin::pin!(server::serve(site.clone(), pool, listener, async {
         // A sender that is gone means that we are stopping as well.
         stopped.await.unwrap_or_default();
     }));
-    tokio::select! {
-        () = &mut serving => return Ok(End::Good),
-        () = signals.next() => {}
+    loop {
+        tokio::select! {
+            () = &mut serving => return Ok(End::Good),
+            asked = signals.next() => match asked {
+                Asked::Stop => break,
+                Asked::Reload => reload(&site, &args),
+            }
+        }
     }
     if stop.send(()).is_err() {
         tracing::debug!("the service had stopped already");
     }
     tokio::select! {
         () = &mut serving => Ok(End::Good),
-        () = signals.next() => {
+        () = signals.stop() => {
             tracing::warn!("asked to stop twice: ending at once");
             Ok(End::Interrupted)
         }
     }
 }
 
-fn configure(args: ServeArgs) -> Result<Config, Failed> {
-    let mut config = match &args.config {
-        Some(path) => Config::read(path).map_err(usage)?,
-        None => Config::default(),
-    };
+fn configure(args: &ServeArgs) -> Result<Config, ConfigError> {
+    let mut config = Config::read(args.config.as_deref(), variables())?;
     config.listen = args.listen.unwrap_or(config.listen);
     config.slots = args.slots.unwrap_or(config.slots);
     Ok(config)
 }
 
-/// The signals that ask the service to stop.
+/// Reads the configuration again. One that cannot be used changes nothing.
+fn reload(site: &Site, args: &ServeArgs) {
+    let service = site.service();
+    let reloaded = configure(args).map_err(anyhow::Error::new).and_then(|config| {
+        let (config, kept) = config.while_running(&service.config);
+        if !kept.is_empty() {
+            tracing::warn!(keys = kept.join(", "), "these change when the service is restarted");
+        }
+        Ok(site.replace(service.reconfigured(config))?)
+    });
+    match reloaded {
+        Ok(()) => {
+            service.metrics.operation().reloaded("applied");
+            tracing::info!("the configuration was read again");
+        }
+        Err(error) => {
+            service.metrics.operation().reloaded("refused");
+            tracing::error!("the configuration stays as it was: {error:#}");
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// The signals that ask the service to stop, or to read its configuration again.
 struct Signals {
+    hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -76,22 +115,29 @@ struct Signals {
 impl Signals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
     }
 }
 
 fn greeting(address: SocketAddr, config: &Config, engine: &Engine, layers: &[Layer]) -> String {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let mut lines = vec![
-        format!("Assay {} listens on http://{address}", env!("CARGO_PKG_VERSION")),
+        format!("Assay {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION")),
         format!("  images     {}", engine.languages.images().collect::<Vec<_>>().join(", ")),
         format!("  slots      {}", config.slots),
         "  isolation".to_owned(),

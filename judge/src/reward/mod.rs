@@ -12,6 +12,7 @@ use crate::grade::Verdict;
 use crate::limits::{COMPONENTS_MAX, FORMAT_TAGS_MAX, WEIGHT_MAX};
 
 pub mod format;
+pub mod group;
 pub mod length;
 pub mod repetition;
 

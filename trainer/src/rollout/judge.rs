@@ -190,7 +190,8 @@ impl Ask {
         let missing: Vec<usize> =
             (0..self.found.len()).filter(|at| self.found[*at].is_none()).collect();
         let submissions = missing.iter().map(|at| self.unique[*at].clone()).collect();
-        let Ok(body) = serde_json::to_vec(&JudgeRequest { submissions }) else {
+        let request = JudgeRequest { submissions, ..JudgeRequest::default() };
+        let Ok(body) = serde_json::to_vec(&request) else {
             self.failure = Invalid::Refused;
             return Attempt::Over;
         };
