@@ -1,7 +1,7 @@
 # What can be done here. Every body is a plain command that may as well be typed by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test test-vm check bench images preflight clean tools toolchains libtorch
+.PHONY: help serve train test test-vm check bench images preflight soak clean tools toolchains libtorch
 
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -35,6 +35,10 @@ check: tools libtorch ## Check formatting, lints and documentation
 bench: toolchains ## Measure against a bare baseline of the same run
 	cargo build --release --bins --locked
 	cargo bench --benches --locked
+
+soak: tools ## Press the service with 100000 submissions, hostile ones among them, and kill it meanwhile (as root)
+	cargo build --release --locked -p judge --bin assay
+	tests/soak.sh
 
 images: tools ## Build every tested image from its recipe in images/ (as root; downloads packages)
 	cargo build --release --locked -p judge --bin assay

@@ -5,6 +5,7 @@
 //! and how many are ready to run for each processor (`/proc/stat`). Where none of them can be read the
 //! machine counts as busy, so that a doubtful verdict is looked at twice.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Share of the time in which somebody waited, above which the machine is busy.
@@ -13,6 +14,8 @@ const WAITED_SHARE_MAX: f64 = 0.10;
 const STOLEN_SHARE_MAX: f64 = 0.02;
 /// Programs ready to run for each processor, above which it is.
 const READY_SHARE_MAX: f64 = 1.5;
+/// How old the counters may be that a run begins with: reading them takes as long as a small program.
+const RECENT_MAX: Duration = Duration::from_millis(20);
 /// By how much a deadline on the clock is stretched at most.
 const STRETCH_MAX: f64 = 8.0;
 
@@ -48,6 +51,18 @@ impl Moment {
         let counters =
             read("/proc/stat").and_then(|stat| parse(&stat, read("/proc/pressure/cpu").as_deref()));
         Self { at: Instant::now(), counters }
+    }
+
+    /// The counters a moment ago, shared by all who ask within it. What held so shortly before a run
+    /// counts as well.
+    #[must_use]
+    pub fn recent() -> Self {
+        static LAST: Mutex<Option<Moment>> = Mutex::new(None);
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
+            Some(moment) if moment.at.elapsed() <= RECENT_MAX => moment,
+            Some(_) | None => *last.insert(Self::now()),
+        }
     }
 
     /// What has held since this moment.

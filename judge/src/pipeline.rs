@@ -437,18 +437,19 @@ impl Tests<'_> {
                 runner
             }
         };
-        let moment = contention::Moment::now();
+        let moment = contention::Moment::recent();
         let outcome = {
             let _shared = self.judge.beside_others().await;
             runner.run(&spec).await?
         };
         let is_late =
             matches!(outcome.termination, Termination::CpuTimeLimit | Termination::WallTimeLimit);
-        let contention = moment.until_now();
-        if !is_late || self.confirmed || !contention.is_busy() {
+        // Looked at only where it matters.
+        let busy = (is_late && !self.confirmed).then(|| moment.until_now());
+        let Some(contention) = busy.filter(|contention| contention.is_busy()) else {
             self.runner = Some(runner);
             return Ok((outcome, false));
-        }
+        };
         let wall_time = contention.stretched(spec.bounds().wall_time);
         let again = spec.wall_time(wall_time)?;
         let outcome = {

@@ -193,7 +193,7 @@ async fn a_recent_result_tells_no_more_than_its_feedback() -> Result<()> {
 async fn the_page_allows_nothing_from_elsewhere() -> Result<()> {
     let service = Service::start().await?;
     for (path, content_type) in
-        [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
+        [("/", "text/html"), ("/web/page.css", "text/css"), ("/web/page.js", "text/javascript")]
     {
         let reply = service.client().get(path).await?;
         ensure!(reply.status == 200, "{path}: {}", reply.status);
