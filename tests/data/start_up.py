@@ -335,3 +335,154 @@ print([name for name in sys.modules if "custom" in name])
 import tempfile, os
 folder = tempfile.TemporaryDirectory()
 print(os.path.isdir(folder.name))
+#---
+def held():
+    try:
+        yield 1
+    finally:
+        print("generator closed")
+
+
+waiting = held()
+next(waiting)
+#---
+class Late:
+    def __del__(self):
+        print("gone with its ring")
+
+
+ring = Late()
+ring.itself = ring
+del ring
+#---
+class Bare:
+    __slots__ = ()
+
+    def __del__(self):
+        print("gone without a dictionary")
+
+
+bare = Bare()
+#---
+class Meta(type):
+    def __getattribute__(kind, name):
+        if name in ("__mro__", "__dict__", "__del__"):
+            print("asked for", name)
+        return super().__getattribute__(name)
+
+
+class Asked(metaclass=Meta):
+    pass
+
+
+asked = Asked()
+#---
+class Meta(type):
+    def __del__(kind):
+        print("a class is gone")
+
+
+class Kind(metaclass=Meta):
+    pass
+#---
+Late = type("Late", (), {"__" + "del__": lambda self: print("gone by another name")})
+late = [(1, {"deep": Late()})]
+#---
+class Plain:
+    pass
+
+
+plain = Plain()
+plain.others = [Plain() for _ in range(10)]
+print(len(plain.others))
+#---
+import sys
+sys.addaudithook(lambda event, _: print(event) if event.startswith(("gc.", "sys._getframe", "ctypes")) else None)
+thing = [[]]
+#---
+import gc
+gc.callbacks.append(lambda phase, _: print(phase))
+#---
+import weakref
+
+
+class Thing:
+    pass
+
+
+thing = Thing()
+reference = weakref.ref(thing, lambda _: print("called back"))
+#---
+stream = open(1, "w", closefd=False)
+stream.write("in a buffer of the program's own\n")
+#---
+class Late:
+    def __del__(self):
+        print("gone among many")
+
+
+many = [str(number) for number in range(300_000)]
+late = Late()
+#---
+import sys
+
+
+class Late:
+    def __del__(self):
+        print("gone after a reload")
+
+
+import re
+del sys.modules["re"]
+import queue, re
+queue.hung = Late()
+late = Late()
+#---
+import sys
+print(len(sys.modules) > 10)
+sys.modules.clear()
+#---
+async def never():
+    pass
+
+
+coroutine = never()
+#---
+import functools, collections, decimal
+
+
+@functools.lru_cache(None)
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+
+table = collections.defaultdict(list)
+table[1].append(decimal.Decimal(2))
+print(fib(30), end="")
+#---
+import threading
+
+
+class Late:
+    def __del__(self):
+        print("gone with its thread")
+
+
+place = threading.local()
+place.late = Late()
+#---
+import gc, sys
+gc.disable()
+print(gc.isenabled(), gc.get_threshold(), sys.getrecursionlimit(), sys.path_importer_cache.get("/box/main.py", 0))
+#---
+import resource
+print(resource.getrlimit(resource.RLIMIT_NOFILE), len(open("/box/main.py").read()) > 0)
+#---
+import traceback
+traceback.print_stack()
+import sys
+print(sys._getframe().f_back)
+try:
+    raise ValueError
+except ValueError as error:
+    print(error.__context__, error.__traceback__.tb_lineno)

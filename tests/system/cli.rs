@@ -9,6 +9,7 @@ use harness::service::executable_beside_us;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::wire::{ADD, SUBTRACT, add_submission, expect_verdict};
@@ -30,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             preflight_names_every_layer,
             languages_are_listed,
             a_service_that_cannot_listen_says_so,
+            a_service_lacking_a_layer_serves_only_when_told_to,
         ]
     )
 }
@@ -228,5 +230,41 @@ async fn a_service_that_cannot_listen_says_so() -> Result<()> {
     expect_code(&output, 2)?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(stderr.contains(&address), "{stderr}");
+    Ok(())
+}
+
+/// The kernel seems to have no overlay file system, in a mount namespace of the service's own.
+async fn a_service_lacking_a_layer_serves_only_when_told_to() -> Result<()> {
+    let folder = ground()?;
+    let assay = executable_beside_us("assay")?;
+    let serve = |arguments: &[&str]| {
+        let script = "mount --bind add.py /proc/filesystems && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(&assay);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--slots", "1"]).args(arguments);
+        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    };
+    let output = serve(&[]).output().await?;
+    expect_code(&output, 2)?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for word in ["overlay", "modprobe overlay", "--without-missing-layers"] {
+        ensure!(stderr.contains(word), "no {word:?} in {stderr}");
+    }
+    let mut told = serve(&["--without-missing-layers"]).spawn()?;
+    let mut lines = BufReader::new(told.stdout.take().context("no output")?).lines();
+    let first = lines.next_line().await?.context("it ended")?;
+    ensure!(first.contains("listens on"), "{first}");
+    let mut off = false;
+    while let Some(line) = lines.next_line().await?
+        && !line.contains("Try it")
+    {
+        off |= line.contains("off") && line.contains("overlay");
+    }
+    ensure!(off, "the greeting says nothing of it");
+    let pid = i32::try_from(told.id().context("it ended")?)?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)?;
+    ensure!(told.wait().await?.success(), "it did not stop well");
     Ok(())
 }

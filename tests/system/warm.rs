@@ -26,7 +26,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_run_cannot_reach_its_template,
             what_a_warm_run_leaves_is_gone,
             a_template_that_cannot_load_is_done_without,
-            a_template_that_grows_is_made_anew,
+            a_template_is_made_anew_after_two_thousand_runs,
+            runs_of_a_template_draw_different_numbers,
+            no_program_runs_in_a_templates_place,
+            a_command_and_a_module_start_warm,
         ]
     )
 }
@@ -35,10 +38,8 @@ const ARGV: [&str; 2] = ["/usr/bin/python3", "/box/main.py"];
 const ENV: [&str; 5] =
     ["PATH=/usr/bin:/bin", "HOME=/w", "LANG=C.UTF-8", "PYTHONHASHSEED=0", "MARK=1"];
 
-/// Grows the template by 1 MiB with each run.
-const LEAK: &str = "import os\nkept = []\n\
-                    os.register_at_fork(before=lambda: kept.append(b'x' * (1 << 20)))\n";
-const LEAK_ENV: [&str; 3] = ["PATH=/usr/bin:/bin", "HOME=/w", "PYTHONPATH=/box"];
+/// Modules are found among the files of the lease.
+const MODULE_ENV: [&str; 3] = ["PATH=/usr/bin:/bin", "HOME=/w", "PYTHONPATH=/box"];
 
 const START_UP: &str = include_str!("../data/start_up.py");
 
@@ -187,29 +188,96 @@ async fn a_template_that_cannot_load_is_done_without() -> Result<()> {
     Ok(())
 }
 
-/// How often the template has served shows in how much it has kept.
-async fn a_template_that_grows_is_made_anew() -> Result<()> {
-    let mut config = PoolConfig::new(Image::host()?);
-    config.slots = std::num::NonZeroUsize::MIN;
-    let preload = strings(&["leak"]);
-    config.warm = vec![Warmup { argv: strings(&ARGV), env: strings(&LEAK_ENV), preload }];
-    let pool = SlotPool::new(config).await?;
-    let mut lease = pool.lease().await?;
-    let program = "import sys; m = sys.modules.get('leak'); print(len(m.kept) if m else 0)";
-    for (name, content) in [("main.py", program), ("leak.py", LEAK)] {
-        let (path, content) = (RelativePath::new(name)?, content.as_bytes().to_vec().into());
-        lease.install(&[InputFile { path, content, mode: FileMode::Plain }]).await?;
+/// All runs of a template see the same addresses, those of another see others.
+async fn a_template_is_made_anew_after_two_thousand_runs() -> Result<()> {
+    let pool = pool(Some(&[])).await?;
+    let place = async || {
+        let outcome = run(&pool, "print(id(None), id([].__class__), id(__import__('io')))").await?;
+        Ok::<_, anyhow::Error>(outcome.stdout.bytes)
+    };
+    run(&pool, "pass").await?;
+    let first = place().await?;
+    let mut runs = 1;
+    while place().await? == first {
+        runs += 1;
+        ensure!(runs <= 2000, "the template is still there after {runs} runs");
     }
-    let spec = RunSpec::new(ARGV)?.env(LEAK_ENV)?;
-    let mut seen = Vec::new();
-    for _ in 0..130 {
-        let outcome = lease.run(&spec).await?;
-        seen.push(String::from_utf8_lossy(&outcome.stdout.bytes).trim().parse::<u32>()?);
-    }
-    drop(lease);
+    ensure!(runs == 2000, "the template was given up after {runs} runs");
     pool.close().await;
-    let most = seen.iter().max().copied().unwrap_or_default();
-    ensure!((90..=101).contains(&most), "the template was kept after {most} runs: {seen:?}");
-    ensure!(seen.last() < Some(&40), "there is no new one: {seen:?}");
+    Ok(())
+}
+
+async fn runs_of_a_template_draw_different_numbers() -> Result<()> {
+    let pool = pool(Some(&["random", "secrets", "uuid"])).await?;
+    let source = "import random, secrets, uuid, tempfile\n\
+        print(random.random(), random.SystemRandom().random(), secrets.token_hex(), uuid.uuid4(),\n\
+        next(tempfile._get_candidate_names()), sep='\\n')\n";
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..4 {
+        let outcome = run(&pool, source).await?;
+        for line in
+            outcome.stdout.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+        {
+            ensure!(seen.insert(line.to_vec()), "drawn twice: {}", brief(&outcome));
+        }
+    }
+    ensure!(seen.len() == 20, "{}", seen.len());
+    pool.close().await;
+    Ok(())
+}
+
+/// While a template starts, the program of the last run still lies where the interpreter looks for it.
+/// What runs in the template's place has the slot's root as its user, and could write next to it.
+async fn no_program_runs_in_a_templates_place() -> Result<()> {
+    let source = "import os\nprint(os.getuid(), os.path.exists('/box/mark'))\n\
+        try: open('/box/mark', 'w').close()\nexcept OSError: pass\n";
+    let archive = "import sys, zipfile\nwith zipfile.ZipFile('/dev/stdout', 'w') as archive:\n\
+        \tarchive.writestr('__main__.py', sys.argv[1])\n";
+    let archive =
+        std::process::Command::new("/usr/bin/python3").args(["-c", archive, source]).output()?;
+    ensure!(archive.status.success(), "{}", String::from_utf8_lossy(&archive.stderr));
+    let programs = [source.as_bytes().to_vec(), archive.stdout, Vec::new()];
+    for preload in [&[][..], &["no_such_module"]] {
+        let pool = pool(Some(preload)).await?;
+        for program in &programs {
+            let mut lease = pool.lease().await?;
+            let path = RelativePath::new("main.py")?;
+            let content = program.clone().into();
+            lease.install(&[InputFile { path, content, mode: FileMode::Plain }]).await?;
+            for _ in 0..4 {
+                let outcome = lease.run(&RunSpec::new(ARGV)?.env(ENV)?).await?;
+                let expected = if program.is_empty() { "" } else { "1000 False\n" };
+                ensure!(outcome.stdout.bytes == expected, "{preload:?}: {}", brief(&outcome));
+            }
+        }
+        pool.close().await;
+    }
+    Ok(())
+}
+
+/// What is no file has no path that the interpreter would look at, and is held elsewhere.
+async fn a_command_and_a_module_start_warm() -> Result<()> {
+    let look = "import sys; print('fractions' in sys.modules, sys.argv, __name__)";
+    for arguments in [["-c", look], ["-m", "this_module"]] {
+        let argv = [ARGV[0], arguments[0], arguments[1]];
+        let mut config = PoolConfig::new(Image::host()?);
+        config.slots = std::num::NonZeroUsize::MIN;
+        let (preload, env) = (strings(&["fractions"]), strings(&MODULE_ENV));
+        config.warm = vec![Warmup { argv: strings(&argv), env, preload }];
+        let pool = SlotPool::new(config).await?;
+        let mut lease = pool.lease().await?;
+        let path = RelativePath::new("this_module.py")?;
+        let content = look.as_bytes().to_vec().into();
+        lease.install(&[InputFile { path, content, mode: FileMode::Plain }]).await?;
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let outcome = lease.run(&RunSpec::new(argv)?.env(MODULE_ENV)?).await?;
+            seen.push(String::from_utf8_lossy(&outcome.stdout.bytes).into_owned());
+        }
+        ensure!(seen[0].starts_with("False [") && seen[1].starts_with("True ["), "{seen:?}");
+        ensure!(seen[0][6..] == seen[1][5..] && seen[1] == seen[2], "{seen:?}");
+        drop(lease);
+        pool.close().await;
+    }
     Ok(())
 }

@@ -105,6 +105,9 @@ struct ServeArgs {
     /// How many programs run at the same time [default: number of processors]
     #[arg(long, value_name = "COUNT")]
     slots: Option<std::num::NonZeroUsize>,
+    /// Serve although an isolation layer is off (see `assay preflight`)
+    #[arg(long)]
+    without_missing_layers: bool,
 }
 
 #[derive(Debug, Subcommand)]

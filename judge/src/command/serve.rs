@@ -7,7 +7,7 @@ use judge::api::Service;
 use judge::api::server::{self, Site};
 use judge::config::{Config, ConfigError, environment};
 use judge::telemetry;
-use sandbox::preflight::{self, Layer};
+use sandbox::preflight::{self, Layer, State};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -31,6 +31,9 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
         .map_err(usage)?;
     let address = listener.local_addr().map_err(ours)?;
     let layers = tokio::task::spawn_blocking(preflight::preflight).await.map_err(ours)?;
+    if !args.without_missing_layers {
+        refuse_missing(&layers)?;
+    }
     let mut engine = tokio::select! {
         engine = Engine::start(&config) => engine?,
         () = signals.stop() => return Ok(End::Interrupted),
@@ -67,6 +70,20 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
             Ok(End::Interrupted)
         }
     }
+}
+
+/// Whoever serves without a layer must say so.
+fn refuse_missing(layers: &[Layer]) -> Result<(), Failed> {
+    let missing = layers.iter().filter(|layer| layer.state == State::Off);
+    let told = missing
+        .map(|layer| format!("\n  {}: {} ({})", layer.name, layer.detail, layer.advice))
+        .collect::<String>();
+    if told.is_empty() {
+        return Ok(());
+    }
+    Err(usage(anyhow::anyhow!(
+        "isolation layers are off; to serve all the same: --without-missing-layers{told}"
+    )))
 }
 
 fn configure(args: &ServeArgs) -> Result<Config, ConfigError> {

@@ -14,4 +14,5 @@ pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod seccomp;
+pub(crate) mod template;
 pub(crate) mod tree;

@@ -127,8 +127,6 @@ impl Vfork {
         argument: *mut c_void,
         pidfd: &mut c_int,
     ) -> c_int {
-        /// `linux/sched.h`; beyond what the C library's type of flags holds.
-        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
         let unsigned = |value: c_int| u64::try_from(value).unwrap_or(0);
         // SAFETY: a struct of integers, for which zero means absent.
         let mut request: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -175,6 +173,9 @@ impl Vfork {
         }
     }
 }
+
+/// `linux/sched.h`; beyond what the C library's type of flags holds.
+pub(crate) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// How every run is cloned: sharing our memory while we are suspended.
 const CHILD_FLAGS: c_int =
@@ -280,18 +281,6 @@ pub(crate) fn forget_signal_handlers() -> io::Result<()> {
         in_child::default_signal(signal).map_err(io::Error::from_raw_os_error)?;
     }
     Ok(())
-}
-
-/// Physical memory of a process, files that it maps included (`proc_pid_statm(5)`).
-pub(crate) fn resident_bytes(pid: Pid) -> io::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    let pages = text.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok());
-    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?
-        .and_then(|bytes| u64::try_from(bytes).ok());
-    pages
-        .zip(page_bytes)
-        .map(|(pages, bytes)| pages * bytes)
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Takes hold of a process by its number (`pidfd_open(2)`).
