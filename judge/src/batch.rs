@@ -121,6 +121,8 @@ pub fn judge(judge: Judge, tasks: Vec<Task>, mut ticket: Ticket) -> Results {
             if let Err(failure) = &report.judgement {
                 judge.metrics().operation().unjudged(failure.class.name());
             }
+            let verdict = report.judgement.as_ref().ok().map(|judgement| judgement.verdict);
+            tracing::debug!(index = report.index, ?verdict, "answered a submission");
             ticket.answered();
             if sender.send(report).await.is_err() {
                 return;

@@ -104,7 +104,9 @@ impl FairSlots {
     async fn granted(&self, slots: usize) -> FairGrant {
         let asked = Instant::now();
         let grant = self.scheduler.acquire(&self.flow, slots).await;
-        self.metrics.operation().waited(self.flow.priority, asked.elapsed());
+        let waited = asked.elapsed();
+        self.metrics.operation().waited(self.flow.priority, waited);
+        tracing::debug!(slots, ms = waited.as_secs_f64() * 1e3, "granted a slot");
         let (metrics, tenant) = (Arc::clone(&self.metrics), Arc::clone(&self.flow.tenant));
         FairGrant { grant, metrics, tenant }
     }

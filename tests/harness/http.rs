@@ -165,7 +165,21 @@ impl Client {
     /// # Errors
     /// No connection, or a broken one.
     pub async fn request(&self, method: Method, path: &str, content: Content) -> Result<Reply> {
-        let (response, _connection) = self.send(method, path, content).await?;
+        self.request_with(method, path, content, &[]).await
+    }
+
+    /// Any request with more headers, whole.
+    ///
+    /// # Errors
+    /// No connection, or a broken one.
+    pub async fn request_with(
+        &self,
+        method: Method,
+        path: &str,
+        content: Content,
+        headers: &[(&str, &str)],
+    ) -> Result<Reply> {
+        let (response, _connection) = self.send(method, path, content, headers).await?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.with_context(|| format!("body of {path}"))?.to_bytes();
         Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
@@ -177,7 +191,19 @@ impl Client {
     /// No connection, or a broken one.
     pub async fn stream(&self, path: &str, body: &Value) -> Result<Lines> {
         let content = Content { accept: Some("application/x-ndjson"), ..Content::json(body) };
-        let (response, connection) = self.send(Method::POST, path, content).await?;
+        self.lines(Method::POST, path, content).await
+    }
+
+    /// `GET path`, whose answer is one JSON object a line.
+    ///
+    /// # Errors
+    /// No connection, or a broken one.
+    pub async fn follow(&self, path: &str) -> Result<Lines> {
+        self.lines(Method::GET, path, Content::default()).await
+    }
+
+    async fn lines(&self, method: Method, path: &str, content: Content) -> Result<Lines> {
+        let (response, connection) = self.send(method, path, content, &[]).await?;
         Ok(Lines {
             status: response.status().as_u16(),
             body: response.into_body(),
@@ -191,6 +217,7 @@ impl Client {
         method: Method,
         path: &str,
         content: Content,
+        headers: &[(&str, &str)],
     ) -> Result<(Response<Incoming>, Connection)> {
         let stream = TcpStream::connect(self.address)
             .await
@@ -202,6 +229,9 @@ impl Client {
         }));
         let mut request =
             Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(content_type) = content.content_type {
             request = request.header("content-type", content_type);
         }

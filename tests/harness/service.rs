@@ -152,6 +152,17 @@ impl Service {
         kill(Pid::from_raw(self.pid()?), signal).context("failed to signal the service")
     }
 
+    /// Writes its configuration anew, with `toml` in place of what it was started with, and asks it to
+    /// read it.
+    ///
+    /// # Errors
+    /// It cannot be written, or the service has ended.
+    pub fn reconfigure(&self, toml: &str) -> Result<()> {
+        let config = ServiceConfig { toml: toml.to_owned(), ..self.config.clone() };
+        arguments(&config, self.address, self.folder())?;
+        self.signal(Signal::SIGHUP)
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

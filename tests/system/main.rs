@@ -4,6 +4,7 @@
 //! no process, mount, control group, file, ipc object or descriptor. The slots of the tests that
 //! use the sandbox in process start from this executable, hence the first statement of `main`.
 
+mod batches;
 mod cli;
 mod faults;
 mod formats;
@@ -89,6 +90,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(images::trials());
     trials.extend(reward_models::trials());
     trials.extend(service::trials());
+    trials.extend(batches::trials());
     trials.extend(refusals::trials());
     trials.extend(languages::trials());
     trials.extend(formats::trials());
