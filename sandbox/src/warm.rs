@@ -24,7 +24,8 @@
 //! - *Waiting* is machine code with a buffer of its own (`kernel/template.rs`), which also gives up what a
 //!   cold start gives up: 230 pages fewer than by Python code, on both sides of the fork.
 //! - *The start* goes on where the interpreter looks at its program's path, the last place before the
-//!   program where it can be held; free holes in the template's memory are filled beforehand, so that
+//!   program where it can be held (whether that is a folder or an archive, which is decided before, the
+//!   resident finds out); free holes in the template's memory are filled beforehand, so that
 //!   what a run makes lies together.
 //! - *The end* takes everything apart, which is as much as all before. A program that ran to its last
 //!   line, and of whose objects none would notice, ends at once. A program that ran to its last line with an
@@ -48,9 +49,11 @@
 //! interpreter; and running the program from Python code of ours, whose frames would show in
 //! tracebacks, recursion limits and `sys._getframe`.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
@@ -66,6 +69,7 @@ use crate::kernel::template::{self, BUFFER_BYTES, Calls};
 use crate::kernel::{credentials, descriptors};
 use crate::privilege::Privilege;
 use crate::run::{RESOURCES_OF_TEMPLATE, pointers};
+use crate::spec::WORK_DIR;
 
 /// The code that loads, and the code that waits; see there.
 const LOAD: &str = include_str!("warm/load.py");
@@ -76,6 +80,9 @@ const ELSE_END: &str = "except BaseException:\n    __import__('os')._exit(1)";
 const NOT_FOUND: &str = "raise ImportError(name='usercustomize')";
 /// Runs of one template before it is made anew.
 const RUNS_PER_TEMPLATE: u32 = 2000;
+/// The mark of what an archive ends with, and how long that may be (`APPNOTE.TXT` of PKWARE, 4.3.16).
+const ARCHIVE_END: &[u8] = b"PK\x05\x06";
+const ARCHIVE_END_BYTES_MAX: u64 = 22 + (64 << 10);
 /// The number of the first descriptor that comes with a request: a template has no others than the standard
 /// streams and its socket.
 const FIRST_RECEIVED: u64 = 4;
@@ -225,6 +232,13 @@ impl Interpreter {
         std::fs::write(site.join("usercustomize.py"), code)
     }
 
+    /// What may be the program's path: where it stands depends on the options before it.
+    fn programs(&self) -> impl Iterator<Item = PathBuf> {
+        let arguments = self.warmup.argv.iter().skip(1);
+        let paths = arguments.filter(|argument| !argument.starts_with('-'));
+        paths.map(|path| Path::new(WORK_DIR).join(path))
+    }
+
     /// Starts a run from the template. `Ok(None)`: there is none, or it failed; start cold.
     pub(crate) fn launch(
         &mut self,
@@ -233,6 +247,9 @@ impl Interpreter {
         filter: Option<&Filter>,
         resources: &[(i32, u64)],
     ) -> io::Result<Option<(OwnedFd, Pid)>> {
+        if self.programs().any(|path| is_container(&path)) {
+            return Ok(None);
+        }
         let Some(mut template) = self.template.take() else { return Ok(None) };
         if template.runs >= RUNS_PER_TEMPLATE {
             end(&template)?;
@@ -252,6 +269,23 @@ impl Interpreter {
             }
         }
     }
+}
+
+/// Whether an interpreter would look for its program inside of this: a folder, or an archive, which any
+/// file may be that ends as one does. A template waits behind the place where that is found out.
+fn is_container(path: &Path) -> bool {
+    let Ok(file) = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) else {
+        // It fails there as well.
+        return false;
+    };
+    let Ok(metadata) = file.metadata() else { return true };
+    let start = metadata.len().saturating_sub(ARCHIVE_END_BYTES_MAX);
+    let mut end = Vec::new();
+    let mut reader = file.take(ARCHIVE_END_BYTES_MAX);
+    !metadata.is_file()
+        || reader.get_mut().seek(SeekFrom::Start(start)).is_err()
+        || reader.read_to_end(&mut end).is_err()
+        || end.windows(ARCHIVE_END.len()).any(|bytes| bytes == ARCHIVE_END)
 }
 
 /// Ends a template and whatever it may have let go, and waits for it.

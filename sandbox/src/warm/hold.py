@@ -11,8 +11,6 @@
 
 # Objects that a program may hold for the short end: looking at them takes some milliseconds at most.
 BLOCKS_MAX = 200_000
-# Bytes of a program that are looked at to tell that it is no archive.
-ARCHIVE_LOOK = 16 << 10
 HUGE_PAGE = 2 << 20
 
 
@@ -81,10 +79,9 @@ def shortcut(sys, libc, gc, silent, noticed, exchange):
     flush_native, calls_c = libc.fflush, "ctypes" in modules
 
     def flush():
-        for name in ("stdout", "stderr"):
-            file = interpreter[name]
-            if file is not None and not file.closed:
-                file.flush()
+        # What cannot be flushed is for the interpreter's own end to tell.
+        interpreter["stdout"].flush()
+        interpreter["stderr"].flush()
 
     def may_be_many():
         """Whether the program holds so many objects that they are not to be looked at."""
@@ -253,22 +250,10 @@ def hold_here(ctypes, libc, fill_holes, code, in_copies, at_the_end):
             # It must not go on to the program: it is not a run.
             os._exit(1)
         waits(buffer)
-        for function in in_copies:
-            function()
+        if in_copies:
+            for function in in_copies:
+                function()
 
-    def is_archive(path):
-        """Whether a program may be a folder or an archive, which the usual hooks know better."""
-        try:
-            file = open_file(path, 0x80000)  # O_CLOEXEC
-            try:
-                content = read_file(file, ARCHIVE_LOOK)
-            finally:
-                close_file(file)
-        except OSError:
-            return True
-        return len(content) == ARCHIVE_LOOK or b"PK\5\6" in content
-
-    open_file, read_file, close_file = os.open, os.read, os.close
     error = ImportError()
 
     def hold(path):
@@ -276,12 +261,7 @@ def hold_here(ctypes, libc, fill_holes, code, in_copies, at_the_end):
         libc.setrlimit(FILES, limit)
         wait()
         hooks[:] = usual_hooks
-        if is_archive(path):
-            for hook in usual_hooks:
-                try:
-                    return hook(path)
-                except ImportError:
-                    pass
+        # The program is a file: folders and archives are started cold.
         raise error
 
     if sys.argv[0] in ("", "-", "-c", "-m"):
