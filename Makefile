@@ -67,12 +67,13 @@ libtorch: tools
 # not among them: slots show the toolchain that builds Assay itself.
 TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bin/node=nodejs \
 	/usr/bin/javac=default-jdk-headless /usr/bin/umoci=umoci /usr/bin/skopeo=skopeo \
-	/usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry \
+	/usr/bin/pytest-3=python3-pytest /usr/share/java/junit4.jar=junit4 \
+	/usr/share/java/junit-jupiter-api.jar=junit5 /usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry \
 	/usr/bin/chromium=chromium /usr/bin/chromedriver=chromium-driver
 
 toolchains: tools
 	@missing=''; for pair in $(TOOLCHAINS); do \
-		[ -x "$${pair%%=*}" ] || missing="$$missing $${pair#*=}"; done; \
+		[ -e "$${pair%%=*}" ] || missing="$$missing $${pair#*=}"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "the tests need these Debian packages:$$missing" >&2; exit 1; fi; \

@@ -49,6 +49,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// A copy of `testlib.h`, which checkers and interactors in C++ may include. Default: none.
     pub testlib: Option<PathBuf>,
+    /// A folder with repositories, which problems name as their base. Default: none.
+    pub repositories: Option<PathBuf>,
     /// The log.
     pub log: LogConfig,
     /// TLS. Default none: plain HTTP.
@@ -277,6 +279,7 @@ impl Default for Config {
             limits_max: WireLimits::default(),
             cache: CacheConfig::default(),
             testlib: None,
+            repositories: None,
             log: LogConfig::default(),
             tls: None,
             batches: BatchesConfig::default(),

@@ -31,6 +31,8 @@ pub struct Language {
     pub assertions: Option<(Driver, Recipe)>,
     /// How a function of a program is called from outside, where that is possible.
     pub calls: Option<(CallDriver, Recipe)>,
+    /// How test files are, by their framework.
+    pub suites: BTreeMap<Framework, Recipe>,
     /// `NAME=value` entries.
     pub environment: Vec<String>,
     /// Modules that its warm interpreters have loaded; empty where it has none.
@@ -83,6 +85,40 @@ pub enum Driver {
     /// said what its framework says. That is the rule of MultiPL-E, and no more: where tests are called
     /// from `main`, a candidate that ends the process in one of its functions passes.
     ExitCode,
+}
+
+/// What runs test files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framework {
+    /// pytest.
+    Pytest,
+    /// `unittest` of Python's library.
+    Unittest,
+    /// `node:test` of Node's library.
+    NodeTest,
+    /// JUnit 4.
+    Junit4,
+    /// JUnit 5.
+    Junit5,
+}
+
+impl Framework {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Pytest, Self::Unittest, Self::NodeTest, Self::Junit4, Self::Junit5];
+
+    /// Its name in requests.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pytest => "pytest",
+            Self::Unittest => "unittest",
+            Self::NodeTest => "node_test",
+            Self::Junit4 => "junit4",
+            Self::Junit5 => "junit5",
+        }
+    }
 }
 
 /// How a function is called.
@@ -188,6 +224,38 @@ struct Row {
     compile_limits: WireLimits,
     assertions: Option<DriverRow<Driver>>,
     calls: Option<DriverRow<CallDriver>>,
+    #[serde(default)]
+    suites: BTreeMap<Framework, SuiteRow>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SuiteRow {
+    #[serde(default)]
+    programs: Programs,
+    compile: Option<Vec<String>>,
+    #[serde(default)]
+    artifacts: Vec<String>,
+    run: Vec<String>,
+}
+
+impl SuiteRow {
+    /// The recipe; `None` where the image lacks a program.
+    fn resolve(
+        &self,
+        paths: &BTreeMap<String, String>,
+        has: &impl Fn(&str) -> bool,
+    ) -> Option<Recipe> {
+        let mut paths = paths.clone();
+        paths.extend(locate(&self.programs, has).ok()?);
+        Some(Recipe {
+            source: None,
+            epilogue: String::new(),
+            compile: self.compile.as_ref().map(|argv| fill(argv, &paths)),
+            artifacts: self.artifacts.clone(),
+            run: fill(&self.run, &paths),
+        })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -391,10 +459,23 @@ impl Entry {
             Ok(language) => language.calls.is_some(),
             Err(_) => self.row.calls.is_some(),
         };
-        let kinds = ["stdio", "dmoj", "assertions", "function", "input_output", "livecodebench"];
+        let suites: Vec<Framework> = match &self.language {
+            Ok(language) => language.suites.keys().copied().collect(),
+            Err(_) => self.row.suites.keys().copied().collect(),
+        };
+        let kinds = [
+            "stdio",
+            "dmoj",
+            "assertions",
+            "function",
+            "input_output",
+            "livecodebench",
+            "unit_tests",
+        ];
         let judged = |kind: &str| match kind {
             "assertions" => assertions,
             "function" => calls,
+            "unit_tests" => !suites.is_empty(),
             _ => true,
         };
         protocol::LanguageInfo {
@@ -417,6 +498,7 @@ impl Entry {
                 .filter(|kind| judged(kind))
                 .map(str::to_owned)
                 .collect(),
+            frameworks: suites.iter().map(|framework| framework.name().to_owned()).collect(),
             images: Vec::new(),
         }
     }
@@ -446,7 +528,13 @@ fn resolve_row(
     };
     let assertions = row.assertions.as_ref().and_then(|row| row.resolve(&paths, has));
     let calls = row.calls.as_ref().and_then(|row| row.resolve(&paths, has));
-    let toolchain = format!("{image:?} {recipe:?} {assertions:?} {calls:?} {:?}", row.environment);
+    let suites: BTreeMap<Framework, Recipe> = row
+        .suites
+        .iter()
+        .filter_map(|(framework, row)| Some((*framework, row.resolve(&paths, has)?)))
+        .collect();
+    let toolchain =
+        format!("{image:?} {recipe:?} {assertions:?} {calls:?} {suites:?} {:?}", row.environment);
     Ok(Language {
         toolchain,
         name: row.name.clone(),
@@ -455,6 +543,7 @@ fn resolve_row(
         recipe,
         assertions,
         calls,
+        suites,
         environment: row.environment.clone(),
         warm: row.warm.clone(),
         patterns: FailurePatterns {
@@ -549,11 +638,13 @@ mod tests {
     #[test]
     fn no_toolchain_placeholder_is_left() {
         let languages = Languages::resolve(|_| true).unwrap();
-        let known = ["{box}", "{entry}", "{heap_mib}", "{class}", "{main_class}"];
+        let known =
+            ["{box}", "{entry}", "{heap_mib}", "{class}", "{main_class}", "{source}", "{tests}"];
         for language in languages.available() {
             let recipes = std::iter::once(&language.recipe)
                 .chain(language.assertions.as_ref().map(|(_, recipe)| recipe))
-                .chain(language.calls.as_ref().map(|(_, recipe)| recipe));
+                .chain(language.calls.as_ref().map(|(_, recipe)| recipe))
+                .chain(language.suites.values());
             for argument in recipes.flat_map(|r| r.compile.iter().flatten().chain(&r.run)) {
                 let rest = known.iter().fold(argument.clone(), |text, name| text.replace(name, ""));
                 assert!(!rest.contains('{'), "{}: {argument}", language.name);

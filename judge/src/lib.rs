@@ -15,7 +15,8 @@
 //! 5. [`report`] is what is known at the end, and how it goes on the wire.
 //! 6. [`assertion`] and `drivers/` make assertion programs prove that they ran to their end, [`call`]
 //!    calls functions with data alone.
-//! 7. [`telemetry`] counts and logs, [`stats`] keeps what the operator's page shows; [`config`] and [`limits`] hold what can be set and what not.
+//! 7. [`suite`] is for problems that are judged by tests with names.
+//! 8. [`telemetry`] counts and logs, [`stats`] keeps what the operator's page shows; [`config`] and [`limits`] hold what can be set and what not.
 //!
 //! `plan`, `grade`, `reward`, `extract` and `assertion` do no I/O, read no clock and draw no random
 //! number. A fault of ours is never a verdict and never a reward.
@@ -52,6 +53,7 @@ pub mod slots;
 pub mod stats;
 pub mod store;
 pub mod submission;
+pub mod suite;
 pub mod task;
 pub mod telemetry;
 pub mod tenants;

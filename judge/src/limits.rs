@@ -63,6 +63,36 @@ pub const TESTS_MAX: usize = 1024;
 pub const SOURCE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a submission's id.
 pub const ID_BYTES_MAX: usize = 256;
+/// Files that are installed in a slot by one message.
+pub const INSTALL_FILES_MAX: usize = 512;
+/// Bytes of the paths of files that are installed by one message.
+pub const INSTALL_PATHS_BYTES_MAX: usize = 48 << 10;
+/// Files of a problem of test files.
+pub const SUITE_FILES_MAX: usize = 512;
+/// Bytes of the paths of these files together: they travel to a slot in one message.
+pub const SUITE_PATHS_BYTES_MAX: usize = 32 << 10;
+/// Files of a repository.
+pub const TREE_FILES_MAX: usize = 6000;
+/// Bytes of a repository's files.
+pub const TREE_BYTES_MAX: usize = 96 << 20;
+/// Files that a patch may change.
+pub const PATCH_FILES_MAX: usize = 1024;
+/// Lines that are compared to find the places of a patch's hunks.
+pub const PATCH_COMPARISONS_MAX: usize = 20_000_000;
+/// Commands of a build.
+pub const BUILD_COMMANDS_MAX: usize = 64;
+/// Bytes of all arguments of one command.
+pub const COMMAND_BYTES_MAX: usize = 32 << 10;
+/// Patterns of paths that a patch must not change.
+pub const PROTECTED_MAX: usize = 256;
+/// Bytes of a report that a command of a repository writes.
+pub const SUITE_REPORT_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of a test's name.
+pub const SUITE_NAME_BYTES_MAX: usize = 1024;
+/// Tests of one session that are judged, where a problem does not name them.
+pub const SUITE_TESTS_MAX: usize = 4096;
+/// Tests of one session that a reply tells a message of.
+pub const SUITE_MESSAGES_MAX: usize = 32;
 /// Arguments of a program that is run without judging.
 pub const ARGUMENTS_MAX: usize = 256;
 /// Files of a program that is run without judging.
@@ -210,6 +240,27 @@ pub const HELPER_LIMITS: Limits = Limits {
     stack: Bytes::mib(64),
 };
 
+/// What a session of test files may use, where a submission does not say otherwise.
+pub const UNIT_TEST_LIMITS: protocol::Limits = protocol::Limits {
+    cpu_time_ms: Some(10_000),
+    wall_time_ms: None,
+    memory_bytes: Some(512 << 20),
+    pids: Some(128),
+    output_bytes: None,
+    disk_bytes: None,
+    open_files: None,
+};
+
+/// What the tests of a repository may use, where a submission does not say otherwise.
+pub const REPOSITORY_LIMITS: protocol::Limits = protocol::Limits {
+    cpu_time_ms: Some(60_000),
+    memory_bytes: Some(1 << 30),
+    pids: Some(256),
+    disk_bytes: Some(256 << 20),
+    open_files: Some(1024),
+    ..UNIT_TEST_LIMITS
+};
+
 const _: () = {
     assert!(STREAM_HEAD_BYTES <= SUBMISSION_HEAD_BYTES);
     assert!(BODY_BYTES_MAX <= BODIES_BYTES_MAX);
@@ -217,5 +268,6 @@ const _: () = {
     assert!(SOURCE_BYTES_MAX * 2 < sandbox::limits::FILES_BYTES_MAX);
     assert!(PROGRAM_LIMITS_MAX.memory.0 <= sandbox::limits::LIMITS_MAX.memory.0);
     assert!(ATTEMPTS_MAX >= 1);
+    assert!((TREE_BYTES_MAX as u64) < ARTIFACT_BYTES_MAX);
     assert!(PROBLEM_BYTES_MAX <= sandbox::limits::STDIN_BYTES_MAX);
 };

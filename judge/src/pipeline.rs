@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use sandbox::outcome::Termination;
 use sandbox::spec::{InputFile, SpecError};
 use sandbox::{Error, Outcome};
 use tokio::sync::{RwLock, RwLockReadGuard};
@@ -15,12 +14,12 @@ use tracing::Instrument;
 use crate::assertion::Secrets;
 use crate::companions::{Companions, Looked, Pair};
 use crate::compile::{self, Compiled};
-use crate::contention;
 use crate::grade::checker::{CheckerFault, Marks};
 use crate::grade::{self, Flag, Grade, Mark, Secret, Verdict, score};
 use crate::interact::{self, Side};
 use crate::limits::ATTEMPTS_MAX;
 use crate::plan::{self, CompileStage, Moment, Plan, RunPlan, TestStage};
+use crate::problem::Task;
 use crate::report::{
     CompileReport, FailureKind, HeadBudget, JudgeFailure, Judgement, Report, Retry, RunReport,
     TestReport,
@@ -34,6 +33,9 @@ use crate::store::{Cache, Keep, Source};
 use crate::submission::{AfterFailure, Code, ValidRun, ValidSubmission};
 use crate::task::RewardModelNames;
 use crate::telemetry::{Metrics, Stage};
+
+mod confirm;
+mod suites;
 
 /// Judges submissions in slots.
 #[derive(Clone, Debug)]
@@ -223,6 +225,9 @@ impl Judge {
     ) -> Result<Judgement, JudgeFailure> {
         self.with_retries(|| async {
             let secrets = secrets()?;
+            if let Task::Suite(suite) = &submission.problem.task {
+                return self.attempt_suite(submission, suite, &secrets).await;
+            }
             match plan::plan(submission, &secrets)? {
                 Some(plan) => self.attempt(&plan).await,
                 None => Ok(no_code(submission)),
@@ -259,7 +264,7 @@ impl Judge {
             compile = Some(CompileReport::new(&compiled, &mut budget));
             match compiled.artifacts {
                 Ok(artifacts) => files.extend(artifacts),
-                Err(_) => return Ok(not_compiled(plan, compile)),
+                Err(_) => return Ok(Judgement::not_compiled(compile, &plan.groups)),
             }
         }
         let mut tests = Tests {
@@ -275,11 +280,7 @@ impl Judge {
         let mut flags = tests.flags;
         flags.sort_unstable();
         flags.dedup();
-        let verdict = grade::overall(reports.iter().flatten().map(|test| test.verdict));
-        let marks: Vec<_> =
-            reports.iter().map(|test| test.as_ref().map(TestReport::mark)).collect();
-        let points = score::points(&plan.groups, &marks);
-        Ok(Judgement { verdict, tests: reports, compile, flags, points })
+        Ok(Judgement::of(reports, compile, flags, &plan.groups))
     }
 
     /// Compiles, unless the same was compiled before.
@@ -437,30 +438,11 @@ impl Tests<'_> {
                 runner
             }
         };
-        let moment = contention::Moment::recent();
-        let outcome = {
-            let _shared = self.judge.beside_others().await;
-            runner.run(&spec).await?
-        };
-        let is_late =
-            matches!(outcome.termination, Termination::CpuTimeLimit | Termination::WallTimeLimit);
-        // Looked at only where it matters.
-        let busy = (is_late && !self.confirmed).then(|| moment.until_now());
-        let Some(contention) = busy.filter(|contention| contention.is_busy()) else {
-            self.runner = Some(runner);
-            return Ok((outcome, false));
-        };
-        let wall_time = contention.stretched(spec.bounds().wall_time);
-        let again = spec.wall_time(wall_time)?;
-        let outcome = {
-            let _alone = self.judge.alone.write().await;
-            runner.run(&again).await?
-        };
-        self.judge.metrics.confirmed();
-        self.confirmed =
-            matches!(outcome.termination, Termination::CpuTimeLimit | Termination::WallTimeLimit);
+        let (outcome, confirmed) =
+            self.judge.run_confirmed(&mut runner, spec, self.confirmed).await?;
+        self.confirmed |= confirmed && confirm::is_late(&outcome);
         self.runner = Some(runner);
-        Ok((outcome, true))
+        Ok((outcome, confirmed))
     }
 
     async fn converse(
@@ -555,11 +537,6 @@ fn error_kind(trouble: &Trouble) -> &'static str {
 fn no_code(submission: &ValidSubmission) -> Judgement {
     let points = score::points(&submission.problem.groups, &[]);
     Judgement::bare(Verdict::WrongAnswer, vec![Flag::NoCode], points)
-}
-
-fn not_compiled(plan: &Plan, compile: Option<CompileReport>) -> Judgement {
-    let points = score::points(&plan.groups, &[]);
-    Judgement { compile, ..Judgement::bare(Verdict::CompileError, Vec::new(), points) }
 }
 
 fn secrets() -> Result<Secrets, Error> {

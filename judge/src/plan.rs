@@ -154,7 +154,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     // Where the answers must be in the program's process, it has no business in its memory.
     let flags = match &problem.task {
         Task::Assertions { .. } => detect::in_source(&source),
-        Task::Stdio(_) | Task::Calls(_) => Vec::new(),
+        Task::Stdio(_) | Task::Calls(_) | Task::Suite(_) => Vec::new(),
     };
     let Some(program) = program(submission, source, &names, secrets) else {
         return Ok(None);
@@ -167,7 +167,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
             let stage = |case| stage(&base, case, submission);
             stdio.cases.iter().map(stage).collect::<Result<_, _>>()?
         }
-        Task::Assertions { .. } | Task::Calls(_) => {
+        Task::Assertions { .. } | Task::Calls(_) | Task::Suite(_) => {
             let stage = |(stdin, check)| TestStage {
                 spec: base.clone(),
                 data: Data::Given { stdin, answer: Bytes::new() },
@@ -179,7 +179,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     };
     let helpers = match &problem.task {
         Task::Stdio(stdio) => stdio.helpers.iter().map(helper).collect::<Result<_, _>>()?,
-        Task::Assertions { .. } | Task::Calls(_) => Vec::new(),
+        Task::Assertions { .. } | Task::Calls(_) | Task::Suite(_) => Vec::new(),
     };
     Ok(Some(Plan {
         image: language.image.clone(),
@@ -240,6 +240,8 @@ fn program<'a>(
             let runs = calls.calls.iter().map(run).collect();
             Program { recipe, files, extra: Vec::new(), runs }
         }
+        // Planned by `suite::plan`.
+        Task::Suite(_) => return None,
     })
 }
 
@@ -361,7 +363,7 @@ impl Names {
 }
 
 /// The part of the memory limit that a runtime may give to objects; the rest is for the runtime.
-fn heap_mib(limits: Limits) -> u64 {
+pub(crate) fn heap_mib(limits: Limits) -> u64 {
     let mib = limits.memory.0 >> 20;
     mib.saturating_sub(128).max(mib / 2).max(1)
 }
@@ -413,7 +415,11 @@ fn without_doubles(files: &[(String, Bytes)]) -> Vec<(String, Bytes)> {
 }
 
 /// What makes two compilations the same: toolchain, arguments, files.
-fn compile_identity(language: &Language, argv: &[String], files: &[(String, Bytes)]) -> Identity {
+pub(crate) fn compile_identity(
+    language: &Language,
+    argv: &[String],
+    files: &[(String, Bytes)],
+) -> Identity {
     let mut digest = Digest::new("compile");
     digest.add(language.toolchain.as_bytes());
     argv.iter().for_each(|argument| digest.add(argument.as_bytes()));
@@ -501,7 +507,7 @@ pub fn warmups(language: &Language) -> Vec<Warmup> {
 
 /// The whole environment of a program: nothing of ours is inherited. What the image needs replaces what
 /// is usual, but for the places that are the slot's; the language has the last word.
-fn environment(language: &Language) -> Vec<String> {
+pub(crate) fn environment(language: &Language) -> Vec<String> {
     let base = [
         "PATH=/usr/local/bin:/usr/bin:/bin:/opt/rust/bin",
         "HOME=/w",
@@ -541,7 +547,12 @@ pub(crate) mod tests {
 
     pub(crate) fn valid(json: &str) -> ValidSubmission {
         let languages = Languages::resolve(|_| true).unwrap();
-        let rules = Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX, testlib: None };
+        let rules = Rules {
+            languages: &languages,
+            limits_max: &PROGRAM_LIMITS_MAX,
+            testlib: None,
+            repositories: None,
+        };
         rules.submission(serde_json::from_str(json).unwrap(), 0).unwrap()
     }
 

@@ -21,8 +21,9 @@ use crate::reward;
 use crate::submission::Reply;
 
 mod judgement;
+mod suite;
 
-pub use judgement::Judgement;
+pub use judgement::{Judgement, StageNotes};
 
 /// What is known of a submission at the end.
 #[derive(Clone, Debug)]
@@ -65,6 +66,7 @@ pub struct TestReport {
     fraction: f64,
     message: Option<String>,
     name: Option<String>,
+    list: Option<&'static str>,
     closeness: Closeness,
     hidden: bool,
     confirmed: bool,
@@ -196,6 +198,7 @@ impl TestReport {
             fraction: grade.fraction,
             message: grade.message,
             name: None,
+            list: None,
             hidden: false,
             confirmed: false,
             input: Head::default(),
@@ -261,6 +264,7 @@ impl TestReport {
             exit_code,
             signal,
             name: self.name.clone(),
+            list: self.list.map(str::to_owned),
             score: Some(self.fraction),
             closeness: Some(self.closeness),
             confirmed: self.confirmed,
@@ -505,6 +509,8 @@ impl From<Verdict> for protocol::Verdict {
             Verdict::OutputLimitExceeded => Self::OutputLimitExceeded,
             Verdict::RuntimeError => Self::RuntimeError,
             Verdict::CompileError => Self::CompileError,
+            Verdict::NotCollected => Self::NotCollected,
+            Verdict::PatchError => Self::PatchError,
         }
     }
 }

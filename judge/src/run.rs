@@ -3,6 +3,7 @@
 use sandbox::spec::InputFile;
 use sandbox::{Error, Image, Outcome, RunSpec};
 
+use crate::limits::{INSTALL_FILES_MAX, INSTALL_PATHS_BYTES_MAX};
 use crate::slots::{SlotLease, Slots};
 
 /// A slot with everything in place.
@@ -27,7 +28,7 @@ impl Runner {
         files: &[InputFile],
     ) -> Result<Self, Error> {
         let mut lease = slots.lease(image).await?;
-        if !files.is_empty() {
+        for files in chunks(files) {
             lease.install(files).await?;
         }
         Ok(Self { lease })
@@ -39,5 +40,51 @@ impl Runner {
     /// The slot failed; what the program does is no error.
     pub async fn run(&mut self, spec: &RunSpec) -> Result<Outcome, Error> {
         self.lease.run(spec).await
+    }
+}
+
+/// Files in as many parts as it takes for each to fit into a message to a slot.
+fn chunks(mut files: &[InputFile]) -> Vec<&[InputFile]> {
+    let mut parts = Vec::new();
+    while !files.is_empty() {
+        let mut bytes = 0;
+        let fits = |file: &&InputFile| {
+            bytes += file.path.as_str().len();
+            bytes <= INSTALL_PATHS_BYTES_MAX
+        };
+        let count = files.iter().take(INSTALL_FILES_MAX).take_while(fits).count().max(1);
+        let (part, rest) = files.split_at(count);
+        parts.push(part);
+        files = rest;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use sandbox::spec::{FileMode, RelativePath};
+
+    use super::*;
+
+    #[test]
+    fn files_are_installed_in_parts_that_fit_and_none_is_lost() {
+        let file = |length: usize, at: usize| InputFile {
+            path: RelativePath::new(format!("{at:0length$}")).unwrap(),
+            content: Bytes::new(),
+            mode: FileMode::Plain,
+        };
+        assert!(chunks(&[]).is_empty());
+        for (count, length) in
+            [(1, 5), (INSTALL_FILES_MAX, 5), (INSTALL_FILES_MAX + 1, 5), (600, 200)]
+        {
+            let files: Vec<_> = (0..count).map(|at| file(length, at)).collect();
+            let parts = chunks(&files);
+            assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), count);
+            for part in &parts {
+                let bytes: usize = part.iter().map(|file| file.path.as_str().len()).sum();
+                assert!(part.len() <= INSTALL_FILES_MAX && bytes <= INSTALL_PATHS_BYTES_MAX);
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! What exists as a [`ValidSubmission`] has a language that the image can run, a program (or the
 //! finding that a completion has none), a problem with at least one test, and limits within bounds.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::limits;
 use crate::plan::{Digest, Identity};
 use crate::problem::inline::{self, Context, ProblemError};
 use crate::problem::{Problem, Task};
+use crate::suite::{self, edits};
 
 /// A submission that may be judged.
 #[derive(Clone, Debug)]
@@ -185,6 +187,14 @@ pub enum SubmissionError {
         /// The language.
         language: String,
     },
+    /// The image has no such test framework.
+    #[error("the image has no {framework} for {language:?}")]
+    NoFramework {
+        /// The language.
+        language: String,
+        /// What was asked for.
+        framework: &'static str,
+    },
     /// A path outside the folder of the run.
     #[error("`files`: {reason}")]
     Path {
@@ -202,6 +212,8 @@ pub struct Rules<'a> {
     pub limits_max: &'a Limits,
     /// The operator's copy of `testlib.h`, where there is one.
     pub testlib: Option<&'a Bytes>,
+    /// The operator's folder of repositories, where there is one.
+    pub repositories: Option<&'a Path>,
 }
 
 impl Rules<'_> {
@@ -223,7 +235,11 @@ impl Rules<'_> {
             (Some(source), None) => Code::Source(checked_source("source", source)?),
             (None, Some(completion)) => {
                 at_most("completion", completion.len(), limits::SOURCE_BYTES_MAX)?;
-                let extraction = extract::extract(&completion, &language.fences);
+                let extraction = if matches!(wire.problem, protocol::Problem::Repository(_)) {
+                    extract::extract(&completion, &edits::FENCES.map(str::to_owned))
+                } else {
+                    extract::extract(&completion, &language.fences)
+                };
                 if extraction.source.as_ref().is_some_and(|source| source.contains('\0')) {
                     return Err(SubmissionError::Nul { what: "completion" });
                 }
@@ -232,8 +248,8 @@ impl Rules<'_> {
             (None, None) => return Err(SubmissionError::Code { given: "neither" }),
             (Some(_), Some(_)) => return Err(SubmissionError::Code { given: "both" }),
         };
-        let limits = self.limits(&wire.limits, &language)?;
-        let identity = (!wire.fresh).then(|| {
+        let limits = self.limits(&suite::limits_for(&wire.problem, wire.limits), &language)?;
+        let mut identity = (!wire.fresh).then(|| {
             let mut digest = Digest::new("verdict");
             digest.add(language.toolchain.as_bytes());
             digest.add(&code.source().unwrap_or_default());
@@ -242,8 +258,13 @@ impl Rules<'_> {
             digest.add_json(&wire.problem);
             digest.finish()
         });
-        let Self { languages, limits_max, testlib } = *self;
-        let problem = inline::read(wire.problem, &Context { languages, limits_max, testlib })?;
+        let Self { languages, limits_max, testlib, repositories } = *self;
+        let context = Context { languages, limits_max, testlib, repositories };
+        let problem = inline::read(wire.problem, &context)?;
+        if let Task::Suite(suite) = &problem.task {
+            // A folder of the operator's may hold something else by now.
+            identity = identity.map(|identity| suite.identity(identity));
+        }
         check_kind(&problem, &language)?;
         let after_failure =
             if wire.stop_early { AfterFailure::Stop } else { AfterFailure::Continue };
@@ -320,6 +341,13 @@ fn check_kind(problem: &Problem, language: &Language) -> Result<(), SubmissionEr
         Task::Stdio(stdio) if stdio.signature.is_some() && !matches!(&*name(), "c" | "cpp") => {
             Err(SubmissionError::NoSignature { language: name() })
         }
+        Task::Suite(suite) => match suite.framework() {
+            Some(framework) if !language.suites.contains_key(&framework) => {
+                let framework = framework.name();
+                Err(SubmissionError::NoFramework { language: name(), framework })
+            }
+            Some(_) | None => Ok(()),
+        },
         Task::Assertions { .. } | Task::Calls(_) | Task::Stdio(_) => Ok(()),
     }
 }
@@ -406,8 +434,12 @@ mod tests {
 
     fn check(json: &str) -> Result<ValidSubmission, SubmissionError> {
         let languages = Languages::resolve(|path| !path.contains("rustc")).unwrap();
-        let rules =
-            Rules { languages: &languages, limits_max: &limits::PROGRAM_LIMITS_MAX, testlib: None };
+        let rules = Rules {
+            languages: &languages,
+            limits_max: &limits::PROGRAM_LIMITS_MAX,
+            testlib: None,
+            repositories: None,
+        };
         rules.submission(serde_json::from_str(json).unwrap(), 0)
     }
 

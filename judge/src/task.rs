@@ -140,6 +140,8 @@ impl TaskRules<'_> {
             | WireProblem::InputOutput(_)
             | WireProblem::Livecodebench(_)
             | WireProblem::Dmoj(_)
+            | WireProblem::UnitTests(_)
+            | WireProblem::Repository(_)
             | WireProblem::Unsupported { .. } => Subject::Program,
         };
         at_most("group", wire.group.as_ref().map_or(0, String::len), limits::ID_BYTES_MAX)?;
@@ -187,6 +189,8 @@ impl TaskRules<'_> {
             | WireProblem::InputOutput(_)
             | WireProblem::Livecodebench(_)
             | WireProblem::Dmoj(_)
+            | WireProblem::UnitTests(_)
+            | WireProblem::Repository(_)
             | WireProblem::Unsupported { .. } => {
                 return Err(TaskError::Field {
                     field: "answer",
@@ -294,8 +298,12 @@ pub(crate) mod tests {
             judges: vec!["judge".to_owned()],
             value_heads: vec!["head".to_owned()],
         };
-        let programs =
-            Rules { languages: &languages, limits_max: &limits::PROGRAM_LIMITS_MAX, testlib: None };
+        let programs = Rules {
+            languages: &languages,
+            limits_max: &limits::PROGRAM_LIMITS_MAX,
+            testlib: None,
+            repositories: None,
+        };
         let rules = TaskRules { programs, reward_models: &names };
         let wire: Submission = serde_json::from_str(json).unwrap();
         let groups = Groups::of(std::slice::from_ref(&wire)).unwrap();

@@ -199,6 +199,8 @@ impl Metrics {
             Some(Verdict::OutputLimitExceeded) => "output_limit_exceeded",
             Some(Verdict::RuntimeError) => "runtime_error",
             Some(Verdict::CompileError) => "compile_error",
+            Some(Verdict::NotCollected) => "not_collected",
+            Some(Verdict::PatchError) => "patch_error",
         };
         self.verdicts.with_label_values(&[name]).inc();
     }

@@ -23,6 +23,10 @@ pub enum Kind {
     Assertions,
     /// `POST /v1/judge` with a function that is called.
     Function,
+    /// `POST /v1/judge` with test files.
+    UnitTests,
+    /// `POST /v1/judge` with a patch of a repository, in `main.patch`.
+    Repository,
 }
 
 /// `expect.toml`.
@@ -60,6 +64,22 @@ pub struct Expect {
     /// `function`: the calls.
     #[serde(default)]
     pub calls: Vec<Call>,
+    /// `unit_tests`: what runs them.
+    pub framework: Option<String>,
+    /// `unit_tests`: where the program is put.
+    pub source_path: Option<String>,
+    /// `unit_tests` and `repository`: the problem's files.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// `repository`: what is patched.
+    #[serde(default)]
+    pub base: BTreeMap<String, String>,
+    /// `repository`: commands that build it.
+    #[serde(default)]
+    pub build: Vec<Vec<String>>,
+    /// `unit_tests` and `repository`: the tests that must pass.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Flags that must be raised.
     #[serde(default)]
     pub flags: Vec<String>,
@@ -176,7 +196,11 @@ impl Program {
         let folder = folder().join(name);
         let text = fs::read_to_string(folder.join("expect.toml")).context("expect.toml")?;
         let expect: Expect = toml::from_str(&text).context("expect.toml")?;
-        let main = format!("main.{}", extension(&expect.language)?);
+        let main = if expect.kind == Kind::Repository {
+            "main.patch".to_owned()
+        } else {
+            format!("main.{}", extension(&expect.language)?)
+        };
         let source = fs::read_to_string(folder.join(&main)).context(main)?;
         let then_source = match &expect.then {
             Some(then) => {
@@ -217,6 +241,19 @@ impl Program {
                 let tests: Vec<Value> = expect.calls.iter().map(call).collect();
                 json!({"kind": "function", "entry": expect.entry, "tests": tests})
             }
+            Kind::UnitTests => {
+                let mut problem = json!({"kind": "unit_tests", "framework": expect.framework,
+                    "files": expect.files, "tests": expect.names});
+                if let Some(path) = &expect.source_path {
+                    problem["source_path"] = json!(path);
+                }
+                problem
+            }
+            Kind::Repository => json!({
+                "kind": "repository", "base": {"files": expect.base}, "files": expect.files,
+                "build": expect.build, "test": {"framework": expect.framework},
+                "fail_to_pass": expect.names,
+            }),
         };
         let submission = json!({
             "id": self.name,
@@ -246,6 +283,11 @@ impl Expect {
         let is_function = self.kind == Kind::Function;
         ensure!(is_function == self.entry.is_some(), "entry belongs to kind function");
         ensure!(is_function != self.calls.is_empty(), "calls belong to kind function");
+        let is_suite = matches!(self.kind, Kind::UnitTests | Kind::Repository);
+        ensure!(is_suite == self.framework.is_some(), "framework belongs to kind unit_tests");
+        ensure!(is_suite != self.files.is_empty(), "files belong to kind unit_tests");
+        let is_repository = self.kind == Kind::Repository;
+        ensure!(is_repository != self.base.is_empty(), "base belongs to kind repository");
         let unknown = self.termination.iter().find(|name| !TERMINATIONS.contains(&name.as_str()));
         ensure!(unknown.is_none(), "unknown termination {unknown:?}");
         let unknown = self.verdict.iter().find(|name| !VERDICTS.contains(&name.as_str()));
@@ -259,7 +301,7 @@ pub const TERMINATIONS: [&str; 6] =
     ["exited", "signalled", "cpu_time_limit", "wall_time_limit", "memory_limit", "output_limit"];
 
 /// What can be judged, as the wire says it.
-pub const VERDICTS: [&str; 8] = [
+pub const VERDICTS: [&str; 10] = [
     "accepted",
     "wrong_answer",
     "time_limit_exceeded",
@@ -268,4 +310,6 @@ pub const VERDICTS: [&str; 8] = [
     "output_limit_exceeded",
     "runtime_error",
     "compile_error",
+    "not_collected",
+    "patch_error",
 ];

@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_batch_gives_a_result_a_line,
             a_batch_ends_with_a_summary,
             wrong_usage_is_told_apart_from_a_wrong_program,
+            problem_check_tells_line_and_key,
             preflight_names_every_layer,
             languages_are_listed,
             a_service_that_cannot_listen_says_so,
@@ -195,6 +196,28 @@ async fn wrong_usage_is_told_apart_from_a_wrong_program() -> Result<()> {
         let output = assay(folder.path(), &arguments).await?;
         expect_code(&output, 2).with_context(|| arguments.join(" "))?;
         ensure!(!output.stderr.is_empty(), "{arguments:?} says nothing");
+    }
+    Ok(())
+}
+
+async fn problem_check_tells_line_and_key() -> Result<()> {
+    let folder = ground()?;
+    let unit_tests = "{\"kind\": \"unit_tests\",\n \"framework\": \"pytest\",\n \"files\": {\"test_a.py\": \"def test_x(): pass\"},\n \"tests\": [\n  \"test_a.py::test_x\",\n  \"test_b.py::test_y\"]}\n";
+    let repository = "{\"kind\": \"repository\",\n \"base\": {\"files\": {\"a.py\": \"\"}},\n \"test\": {\n  \"framework\": \"nose\"},\n \"fail_to_pass\": [\"a.py::test\"]}\n";
+    for (text, good, bad, place) in [
+        (unit_tests, ("test_b.py::", "test_a.py::"), 6, "tests[1]: the problem has no file"),
+        (repository, ("nose", "pytest"), 4, "test.framework: must be one of"),
+    ] {
+        fs::write(folder.path().join("problem.json"), text)?;
+        let output = assay(folder.path(), &["problem", "check", "problem.json"]).await?;
+        expect_code(&output, 2)?;
+        let told = stdout(&output);
+        ensure!(told.starts_with(&format!("problem.json:{bad}: {place}")), "{told}");
+        let text = text.replace(good.0, good.1);
+        fs::write(folder.path().join("problem.json"), text)?;
+        let output = assay(folder.path(), &["problem", "check", "problem.json"]).await?;
+        expect_code(&output, 0)?;
+        ensure!(stdout(&output).starts_with("ok: kind "), "{}", stdout(&output));
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod load;
 mod page;
 mod programs;
 mod refusals;
+mod repositories;
 mod reward_models;
 mod rootless;
 mod sandbox_runs;
@@ -24,6 +25,7 @@ mod sandbox_views;
 mod service;
 mod stability;
 mod tidy;
+mod unit_tests;
 mod warm;
 mod wire;
 
@@ -94,6 +96,8 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(refusals::trials());
     trials.extend(languages::trials());
     trials.extend(formats::trials());
+    trials.extend(unit_tests::trials());
+    trials.extend(repositories::trials());
     trials.extend(stability::trials());
     trials.extend(load::trials());
     trials.extend(page::trials());

@@ -183,7 +183,9 @@ fn check(program: &Program, reply: &Value) -> Result<()> {
     }
     match program.expect.kind {
         Kind::Run => check_run(program, reply),
-        Kind::Stdio | Kind::Assertions | Kind::Function => check_judged(program, reply),
+        Kind::Stdio | Kind::Assertions | Kind::Function | Kind::UnitTests | Kind::Repository => {
+            check_judged(program, reply)
+        }
     }
 }
 

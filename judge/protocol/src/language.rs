@@ -28,6 +28,8 @@ pub struct LanguageInfo {
     pub problem_kinds: Vec<String>,
     /// What accepts an assertion program; null where it is not judged on any.
     pub assertions: Option<AssertionProof>,
+    /// Test frameworks of `unit_tests` that it has.
+    pub frameworks: Vec<String>,
     /// The images that have its toolchain; the first is taken where a submission names none.
     pub images: Vec<String>,
 }

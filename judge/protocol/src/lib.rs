@@ -16,6 +16,7 @@ mod reward;
 mod run;
 mod stats;
 mod submission;
+mod suite;
 
 pub use answer::{
     AnswerProblem, AnswerResult, AnswerType, AnswerVerdict, ExtractionRule, FreeFormProblem,
@@ -28,8 +29,8 @@ pub use error::{ErrorBody, ErrorDetail};
 pub use language::{AssertionProof, LanguageInfo, LanguagesResponse};
 pub use problem::{
     AssertionsProblem, CallCase, DmojProblem, FileContent, FunctionProblem, HelperProgram,
-    InputOutputProblem, LATER_KINDS, LivecodebenchProblem, LivecodebenchTest, Problem,
-    ProblemSchema, StdioProblem, TestCase, TestGroup,
+    InputOutputProblem, LivecodebenchProblem, LivecodebenchTest, Problem, ProblemSchema,
+    StdioProblem, TestCase, TestGroup,
 };
 pub use result::{
     Closeness, CompileResult, Extraction, Failure, FailureClass, JudgeResponse, Points,
@@ -45,3 +46,6 @@ pub use stats::{
     SecondStats, SlotStats, StageStats, StatsResponse, ThroughputStats,
 };
 pub use submission::{Feedback, JudgeRequest, Limits, OnFlag, Scoring, Submission};
+pub use suite::{
+    BaseTree, ExpectedTest, NamedTest, OnProtected, RepositoryProblem, TestRun, UnitTestsProblem,
+};

@@ -13,9 +13,7 @@ use utoipa::ToSchema;
 use crate::answer::{AnswerProblem, FreeFormProblem, MathProblem};
 use crate::checker::{Checker, CheckerSchema};
 use crate::submission::Limits;
-
-/// Kinds that belong to the wire format but are not judged by this version.
-pub const LATER_KINDS: [&str; 2] = ["unit_tests", "repository"];
+use crate::suite::{RepositoryProblem, UnitTestsProblem};
 
 /// What a program should do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,6 +37,10 @@ pub enum Problem {
     Livecodebench(LivecodebenchProblem),
     /// A problem folder of DMOJ.
     Dmoj(DmojProblem),
+    /// Must pass test files of a framework.
+    UnitTests(UnitTestsProblem),
+    /// Changes a tree of files so that its tests pass.
+    Repository(Box<RepositoryProblem>),
     /// Another kind.
     #[serde(skip)]
     Unsupported {
@@ -70,6 +72,10 @@ pub enum ProblemSchema {
     Livecodebench(LivecodebenchProblem),
     /// A problem folder of DMOJ.
     Dmoj(DmojProblem),
+    /// Must pass test files of a framework.
+    UnitTests(UnitTestsProblem),
+    /// Changes a tree of files so that its tests pass.
+    Repository(Box<RepositoryProblem>),
 }
 
 /// Test cases of input and answer.
@@ -280,6 +286,12 @@ impl<'de> Deserialize<'de> for Problem {
             "livecodebench" => {
                 LivecodebenchProblem::deserialize(fields).map(Self::Livecodebench).map_err(worded)
             }
+            "unit_tests" => {
+                UnitTestsProblem::deserialize(fields).map(Self::UnitTests).map_err(worded)
+            }
+            "repository" => RepositoryProblem::deserialize(fields)
+                .map(|problem| Self::Repository(Box::new(problem)))
+                .map_err(worded),
             "dmoj" => DmojProblem::deserialize(fields).map(Self::Dmoj).map_err(worded),
             _ => Ok(Self::Unsupported { kind }),
         }
@@ -291,9 +303,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_kind_is_told_apart_from_a_broken_problem() {
-        let later: Problem = serde_json::from_str(r#"{"kind":"repository","answer":"3"}"#).unwrap();
-        assert_eq!(later, Problem::Unsupported { kind: "repository".into() });
+    fn an_unknown_kind_is_told_apart_from_a_broken_problem() {
+        let later: Problem = serde_json::from_str(r#"{"kind":"essay","answer":"3"}"#).unwrap();
+        assert_eq!(later, Problem::Unsupported { kind: "essay".into() });
         let broken = serde_json::from_str::<Problem>(r#"{"kind":"stdio","test":[]}"#);
         assert!(broken.unwrap_err().to_string().contains("unknown field `test`"));
         let missing = serde_json::from_str::<Problem>(r#"{"tests":[]}"#);

@@ -37,6 +37,10 @@ pub enum Verdict {
     RuntimeError,
     /// It could not be compiled.
     CompileError,
+    /// A test that must be there was not.
+    NotCollected,
+    /// It is a patch that could not be applied.
+    PatchError,
 }
 
 /// The result of one submission.
@@ -104,6 +108,10 @@ pub struct StageResult {
     pub stage: String,
     /// `ok`, `failed`, or `skipped` because an earlier one failed.
     pub outcome: String,
+    /// How it failed, as a word that does not change: `patch_does_not_apply`, `build_failed`,
+    /// `tests_not_collected`, `newly_passing_failed`, `still_passing_broken`, `tests_failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What went wrong, for whoever wrote the program.
     pub message: Option<String>,
 }
@@ -149,6 +157,9 @@ pub struct TestResult {
     /// Its name, where tests have names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// `fail_to_pass` or `pass_to_pass`, where the problem has such lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
     /// The part of its points that it earned; null where it was skipped.
     pub score: Option<f64>,
     /// What the checker said to the program's author, or why the result is not the right one.

@@ -159,6 +159,10 @@ impl From<SubmissionError> for ApiError {
                 "calls_unsupported",
                 "functions are called in python, javascript, java and cpp".to_owned(),
             ),
+            SubmissionError::NoFramework { .. } => (
+                "framework_unavailable",
+                "GET /v1/languages lists the `frameworks` of each language".to_owned(),
+            ),
             SubmissionError::NoSignature { .. } => {
                 ("signature_unsupported", "send a program in c or cpp".to_owned())
             }
@@ -228,12 +232,11 @@ fn answer_hint(error: &AnswerError) -> (&'static str, String) {
 
 fn problem_hint(error: &ProblemError) -> (&'static str, String) {
     let kinds = || {
-        "kinds judged: stdio, function, input_output, livecodebench, dmoj, assertions, math, \
-                     answer, free_form"
+        "kinds judged: stdio, function, input_output, livecodebench, dmoj, assertions, \
+                     unit_tests, repository, math, answer, free_form"
             .to_owned()
     };
     match error {
-        ProblemError::UnsupportedKind { .. } => ("unsupported_problem_kind", kinds()),
         ProblemError::UnknownKind { .. } => ("unknown_problem_kind", kinds()),
         ProblemError::NoProgram { .. } => {
             ("wrong_field", "give `answer` or `completion`, and no language".to_owned())

@@ -155,6 +155,7 @@ impl Service {
             languages: &self.languages,
             limits_max: &self.limits_max,
             testlib: self.testlib.as_ref(),
+            repositories: self.config.repositories.as_deref(),
         }
     }
 

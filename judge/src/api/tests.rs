@@ -128,7 +128,7 @@ async fn bad_input_gets_a_code_a_sentence_and_a_hint() {
         (with("limits", json!({"cpu_time_ms": -1})), 422, "invalid_request"),
         (with("limits", json!({"memory_bytes": u64::MAX})), 422, "limit_out_of_range"),
         (with("problem", json!({"kind": "stdio", "tests": []})), 422, "empty_problem"),
-        (with("problem", json!({"kind": "repository"})), 422, "unsupported_problem_kind"),
+        (with("problem", json!({"kind": "repository"})), 422, "invalid_request"),
         (with("problem", json!({"kind": "maths"})), 422, "unknown_problem_kind"),
         (with("problem", json!({"tests": []})), 422, "invalid_request"),
         (with("source", json!("x".repeat(5000))), 413, "body_too_large"),

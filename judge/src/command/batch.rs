@@ -72,7 +72,8 @@ fn read(path: &Path, languages: &Languages) -> Result<Vec<Task>, Failed> {
     if submissions.is_empty() {
         return Err(usage(anyhow!("{}: there is no submission", path.display())));
     }
-    let programs = Rules { languages, limits_max: &PROGRAM_LIMITS_MAX, testlib: None };
+    let programs =
+        Rules { languages, limits_max: &PROGRAM_LIMITS_MAX, testlib: None, repositories: None };
     let reward_models = RewardModelNames::default();
     let rules = TaskRules { programs, reward_models: &reward_models };
     let groups = Groups::of(&submissions).map_err(usage)?;

@@ -25,8 +25,12 @@ pub(super) async fn judge(args: &JudgeArgs) -> Result<End, Failed> {
     let image = sandbox::Image::host().map_err(super::ours)?;
     let languages = super::engine::languages(&image, &super::engine::store(&config))?;
     let submission = read(args, &languages)?;
-    let rules =
-        Rules { languages: &languages, limits_max: &PROGRAM_LIMITS_MAX, testlib: testlib.as_ref() };
+    let rules = Rules {
+        languages: &languages,
+        limits_max: &PROGRAM_LIMITS_MAX,
+        testlib: testlib.as_ref(),
+        repositories: None,
+    };
     let submission = rules.submission(submission, 0).map_err(usage)?;
     let slots = submission.problem.slots();
     config.slots = args.slots.or_else(|| NonZeroUsize::new(slots)).unwrap_or(NonZeroUsize::MIN);
@@ -105,7 +109,9 @@ pub(super) fn end_of(result: &SubmissionResult) -> End {
             | Verdict::MemoryLimitExceeded
             | Verdict::OutputLimitExceeded
             | Verdict::RuntimeError
-            | Verdict::CompileError,
+            | Verdict::CompileError
+            | Verdict::NotCollected
+            | Verdict::PatchError,
         ) => End::NotAccepted,
     }
 }
@@ -122,6 +128,8 @@ pub(super) fn verdict_name(verdict: Option<Verdict>) -> &'static str {
         Some(Verdict::OutputLimitExceeded) => "output_limit_exceeded",
         Some(Verdict::RuntimeError) => "runtime_error",
         Some(Verdict::CompileError) => "compile_error",
+        Some(Verdict::NotCollected) => "not_collected",
+        Some(Verdict::PatchError) => "patch_error",
     }
 }
 

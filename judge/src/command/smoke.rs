@@ -115,8 +115,12 @@ fn submissions(image: &str, program: &Program) -> Vec<(&'static str, Value, Want
 
 async fn judge(engine: &Engine, submission: Value) -> Result<SubmissionResult, Failed> {
     let submission: Submission = serde_json::from_value(submission).map_err(usage)?;
-    let rules =
-        Rules { languages: &engine.languages, limits_max: &PROGRAM_LIMITS_MAX, testlib: None };
+    let rules = Rules {
+        languages: &engine.languages,
+        limits_max: &PROGRAM_LIMITS_MAX,
+        testlib: None,
+        repositories: None,
+    };
     let submission = rules.submission(submission, 0).map_err(usage)?;
     Ok(engine.judge.judge(&submission).await.to_wire())
 }

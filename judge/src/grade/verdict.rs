@@ -34,6 +34,10 @@ pub enum Verdict {
     RuntimeError,
     /// It could not be compiled.
     CompileError,
+    /// A test that must be there was not.
+    NotCollected,
+    /// It is a patch that could not be applied.
+    PatchError,
 }
 
 /// An observation beside the verdict.
@@ -45,6 +49,12 @@ pub enum Flag {
     InspectsMemory,
     /// The program started another.
     SpawnsProcess,
+    /// The program changed what runs its tests, or made a test that must fail pass.
+    TampersTests,
+    /// The program wrote what looks like a report of its tests.
+    ForgedReport,
+    /// The patch changes files that are the problem's own.
+    ProtectedPath,
     /// The completion holds no program.
     NoCode,
     /// The completion holds no answer.
@@ -56,8 +66,12 @@ impl Flag {
     #[must_use]
     pub fn is_suspicious(self) -> bool {
         match self {
-            Self::Incomplete | Self::InspectsMemory | Self::SpawnsProcess => true,
-            Self::NoCode | Self::NoAnswer => false,
+            Self::Incomplete
+            | Self::InspectsMemory
+            | Self::SpawnsProcess
+            | Self::TampersTests
+            | Self::ForgedReport => true,
+            Self::ProtectedPath | Self::NoCode | Self::NoAnswer => false,
         }
     }
 
@@ -68,6 +82,9 @@ impl Flag {
             Self::Incomplete => "incomplete",
             Self::InspectsMemory => "inspects_memory",
             Self::SpawnsProcess => "spawns_process",
+            Self::TampersTests => "tampers_tests",
+            Self::ForgedReport => "forged_report",
+            Self::ProtectedPath => "protected_path",
             Self::NoCode => "no_code",
             Self::NoAnswer => "no_answer",
         }

@@ -1,7 +1,8 @@
 //! Reads a problem from the wire.
 
+use std::path::Path;
+
 use bytes::Bytes;
-use protocol::LATER_KINDS;
 use sandbox::Limits;
 use serde_json::Value as Json;
 
@@ -10,7 +11,7 @@ use super::dmoj::{self, DmojError};
 use super::files::{self, FilesError};
 use super::{
     Call, Calls, Case, Data, Group, Helper, HelperUse, Judging, Problem, Stdio, Task, TestInfo,
-    input_output,
+    input_output, repository, unit_tests,
 };
 use crate::grade::Value;
 use crate::grade::exit::Convention;
@@ -22,12 +23,6 @@ use crate::submission::{self, SubmissionError};
 /// Why a problem cannot be judged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ProblemError {
-    /// A kind of the wire format that this version does not judge.
-    #[error("problem kind {kind:?} is not judged by this version")]
-    UnsupportedKind {
-        /// The kind.
-        kind: String,
-    },
     /// No kind of the wire format.
     #[error("problem kind {kind:?} is not known")]
     UnknownKind {
@@ -103,6 +98,8 @@ pub struct Context<'a> {
     pub limits_max: &'a Limits,
     /// The operator's copy of `testlib.h`, where there is one.
     pub testlib: Option<&'a Bytes>,
+    /// The operator's folder of repositories, where there is one.
+    pub repositories: Option<&'a Path>,
 }
 
 pub(super) fn wrong(what: impl Into<String>, reason: impl Into<String>) -> ProblemError {
@@ -133,12 +130,11 @@ pub fn read(wire: protocol::Problem, context: &Context<'_>) -> Result<Problem, P
         protocol::Problem::Dmoj(problem) => {
             Ok(dmoj::read(files::Files::from_wire(problem.files)?, context)?)
         }
+        protocol::Problem::UnitTests(problem) => unit_tests::read(problem),
+        protocol::Problem::Repository(problem) => repository::read(*problem, context),
         protocol::Problem::Math(_) => Err(ProblemError::NoProgram { kind: "math" }),
         protocol::Problem::Answer(_) => Err(ProblemError::NoProgram { kind: "answer" }),
         protocol::Problem::FreeForm(_) => Err(ProblemError::NoProgram { kind: "free_form" }),
-        protocol::Problem::Unsupported { kind } if LATER_KINDS.contains(&kind.as_str()) => {
-            Err(ProblemError::UnsupportedKind { kind })
-        }
         protocol::Problem::Unsupported { kind } => {
             Err(ProblemError::UnknownKind { kind: kind.chars().take(64).collect() })
         }
@@ -254,7 +250,7 @@ pub(super) fn with_testlib(
     files
 }
 
-fn read_points(points: Option<f64>) -> Result<f64, ProblemError> {
+pub(super) fn read_points(points: Option<f64>) -> Result<f64, ProblemError> {
     match points.unwrap_or(1.0) {
         points if (0.0..=1e9).contains(&points) => Ok(points),
         _ => Err(wrong("points", "must lie between 0 and 1000000000")),
@@ -364,7 +360,8 @@ pub(crate) mod tests {
     pub(crate) fn read_json(json: Json) -> Result<Problem, ProblemError> {
         let languages = Languages::resolve(|_| true).unwrap();
         let limits_max = &PROGRAM_LIMITS_MAX;
-        let context = Context { languages: &languages, limits_max, testlib: None };
+        let context =
+            Context { languages: &languages, limits_max, testlib: None, repositories: None };
         read(serde_json::from_value(json).unwrap(), &context)
     }
 
@@ -384,7 +381,8 @@ pub(crate) mod tests {
     fn assertions_must_be_there_and_free_of_nul() {
         let languages = Languages::resolve(|_| true).unwrap();
         let limits_max = &PROGRAM_LIMITS_MAX;
-        let context = Context { languages: &languages, limits_max, testlib: None };
+        let context =
+            Context { languages: &languages, limits_max, testlib: None, repositories: None };
         let read_code = |code: &str| {
             let problem = AssertionsProblem { code: code.into() };
             read(protocol::Problem::Assertions(problem), &context)
@@ -395,9 +393,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn kinds_that_come_later_differ_from_kinds_that_never_will() {
+    fn a_kind_that_never_was_is_unknown() {
         let read_kind = |kind: &str| read_json(json!({"kind": kind})).unwrap_err();
-        assert!(matches!(read_kind("repository"), ProblemError::UnsupportedKind { .. }));
         assert!(matches!(read_kind("stdoi"), ProblemError::UnknownKind { .. }));
     }
 

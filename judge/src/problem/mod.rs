@@ -1,6 +1,6 @@
 //! The problem model, and its readers, one a file: [`inline`] for the native form, [`input_output`]
-//! for LiveCodeBench and APPS, [`dmoj`] for the folders of DMOJ, [`folder`] for the command line,
-//! [`answer`] for problems that are answered without a program.
+//! for LiveCodeBench and APPS, [`dmoj`] for the folders of DMOJ, [`unit_tests`] and [`repository`] for tests with names,
+//! [`folder`] for the command line, [`answer`] for problems that are answered without a program.
 //!
 //! A [`Problem`] that exists has at least one test, every position in it points at something, and it
 //! lies within [`crate::limits`].
@@ -15,6 +15,7 @@ use sandbox::Limits;
 use crate::grade::exit::Convention;
 use crate::grade::{CallRule, Checker, Value};
 use crate::language::Language;
+use crate::suite::Suite;
 
 pub mod answer;
 pub mod checkers;
@@ -23,6 +24,9 @@ pub mod files;
 pub mod folder;
 pub mod inline;
 pub mod input_output;
+pub mod locate;
+pub mod repository;
+pub mod unit_tests;
 
 /// What a program should do, and what that is worth.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub enum Task {
     },
     /// Has a function that is called.
     Calls(Calls),
+    /// Is judged by tests with names.
+    Suite(Box<Suite>),
 }
 
 /// What holds for a test of any kind.
@@ -225,6 +231,7 @@ impl Problem {
             Task::Stdio(_) => "stdio",
             Task::Assertions { .. } => "assertions",
             Task::Calls(_) => "function",
+            Task::Suite(suite) => suite.kind(),
         }
     }
 
@@ -236,7 +243,7 @@ impl Problem {
                 let interactive = |case: &Case| matches!(case.judging, Judging::Interactor(_));
                 if stdio.cases.iter().any(interactive) { 2 } else { 1 }
             }
-            Task::Assertions { .. } | Task::Calls(_) => 1,
+            Task::Assertions { .. } | Task::Calls(_) | Task::Suite(_) => 1,
         }
     }
 }

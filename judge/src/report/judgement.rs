@@ -3,7 +3,8 @@
 use protocol::{Closeness, StageResult};
 
 use super::{CompileReport, TestReport};
-use crate::grade::{Flag, Points, Verdict};
+use crate::grade::{Flag, Points, Verdict, overall, score};
+use crate::problem::Group;
 
 /// What was found about a program.
 #[derive(Clone, Debug)]
@@ -18,13 +19,46 @@ pub struct Judgement {
     pub flags: Vec<Flag>,
     /// What all tests together earned.
     pub points: Points,
+    /// What there is to say about its stages.
+    pub notes: StageNotes,
+}
+
+/// What there is to say about stages, beside what follows from the verdicts.
+#[derive(Clone, Debug, Default)]
+pub struct StageNotes {
+    /// How the patch was applied, where it is one: why not, where it was not.
+    pub apply: Option<Result<(), String>>,
+    /// Why it was not accepted: as a word, and as a sentence.
+    pub grade: Option<(&'static str, String)>,
 }
 
 impl Judgement {
     /// A judgement without tests.
     #[must_use]
     pub fn bare(verdict: Verdict, flags: Vec<Flag>, points: Points) -> Self {
-        Self { verdict, tests: Vec::new(), compile: None, flags, points }
+        let notes = StageNotes::default();
+        Self { verdict, tests: Vec::new(), compile: None, flags, points, notes }
+    }
+
+    /// What follows from what came of each test.
+    #[must_use]
+    pub fn of(
+        tests: Vec<Option<TestReport>>,
+        compile: Option<CompileReport>,
+        flags: Vec<Flag>,
+        groups: &[Group],
+    ) -> Self {
+        let verdict = overall(tests.iter().flatten().map(|test| test.verdict));
+        let marks: Vec<_> = tests.iter().map(|test| test.as_ref().map(TestReport::mark)).collect();
+        let points = score::points(groups, &marks);
+        Self { verdict, tests, compile, flags, points, notes: StageNotes::default() }
+    }
+
+    /// That of a program that was not compiled.
+    #[must_use]
+    pub fn not_compiled(compile: Option<CompileReport>, groups: &[Group]) -> Self {
+        let points = score::points(groups, &[]);
+        Self { compile, ..Self::bare(Verdict::CompileError, Vec::new(), points) }
     }
 
     /// Whether the same program would be judged the same again, as far as its limits are concerned:
@@ -43,7 +77,9 @@ impl Judgement {
             Verdict::Accepted
             | Verdict::WrongAnswer
             | Verdict::RuntimeError
-            | Verdict::CompileError => false,
+            | Verdict::CompileError
+            | Verdict::NotCollected
+            | Verdict::PatchError => false,
         };
         let compiler_met_a_limit = |compile: &CompileReport| {
             compile.message.as_ref().is_some_and(|message| !message.contains("exit code"))
@@ -71,6 +107,7 @@ impl Judgement {
         let stage = |stage: &str, outcome: &str, message: Option<String>| StageResult {
             stage: stage.to_owned(),
             outcome: outcome.to_owned(),
+            reason: None,
             message,
         };
         let mut stages = Vec::new();
@@ -79,16 +116,20 @@ impl Judgement {
             let message = no_code.then(|| format!("no program was found: {rule}"));
             stages.push(stage("extract", if no_code { "failed" } else { "ok" }, message));
         }
+        if let Some(applied) = &self.notes.apply {
+            let outcome = if applied.is_err() { "failed" } else { "ok" };
+            let reason = applied.is_err().then(|| "patch_does_not_apply".to_owned());
+            let message = applied.as_ref().err().cloned();
+            stages.push(StageResult { reason, ..stage("apply", outcome, message) });
+        }
         if let Some(compile) = &self.compile {
             let outcome = if compile.message.is_some() { "failed" } else { "ok" };
-            stages.push(stage("compile", outcome, compile.message.clone()));
+            let reason = compile.message.is_some().then(|| "build_failed".to_owned());
+            let message = compile.message.clone();
+            stages.push(StageResult { reason, ..stage("compile", outcome, message) });
         }
         let ran = !self.tests.is_empty();
-        let ended_badly = self
-            .tests
-            .iter()
-            .flatten()
-            .find(|test| !matches!(test.verdict, Verdict::Accepted | Verdict::WrongAnswer));
+        let ended_badly = self.tests.iter().flatten().find(|test| !ended_well(test.verdict));
         let run = match ended_badly {
             _ if !ran => "skipped",
             Some(_) => "failed",
@@ -104,9 +145,27 @@ impl Judgement {
             | Verdict::MemoryLimitExceeded
             | Verdict::OutputLimitExceeded
             | Verdict::RuntimeError
-            | Verdict::CompileError => "failed",
+            | Verdict::CompileError
+            | Verdict::NotCollected
+            | Verdict::PatchError => "failed",
         };
-        stages.push(stage("grade", grade, None));
+        let (reason, message) = self.notes.grade.clone().unzip();
+        let reason = reason.map(str::to_owned);
+        stages.push(StageResult { reason, ..stage("grade", grade, message) });
         stages
+    }
+}
+
+/// Whether the program of a test came to its end.
+fn ended_well(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Accepted | Verdict::WrongAnswer | Verdict::NotCollected => true,
+        Verdict::TimeLimitExceeded
+        | Verdict::WallTimeLimitExceeded
+        | Verdict::MemoryLimitExceeded
+        | Verdict::OutputLimitExceeded
+        | Verdict::RuntimeError
+        | Verdict::CompileError
+        | Verdict::PatchError => false,
     }
 }

@@ -30,7 +30,9 @@ pub fn reward(verdict: Verdict) -> f64 {
         | Verdict::MemoryLimitExceeded
         | Verdict::OutputLimitExceeded
         | Verdict::RuntimeError
-        | Verdict::CompileError => 0.0,
+        | Verdict::CompileError
+        | Verdict::NotCollected
+        | Verdict::PatchError => 0.0,
     }
 }
 

@@ -32,6 +32,8 @@ fn only_accepted_earns() {
         Verdict::OutputLimitExceeded,
         Verdict::RuntimeError,
         Verdict::CompileError,
+        Verdict::NotCollected,
+        Verdict::PatchError,
     ] {
         assert!(reward(verdict).abs() < f64::EPSILON, "{verdict:?}");
     }

@@ -143,13 +143,16 @@ impl Image {
         &self.0.warm
     }
 
-    /// Whether `path` (absolute, inside the image) is a file with an execute bit.
+    /// Whether `path` (absolute, inside the image) is a file with an execute bit, or an archive of
+    /// Java, which needs none.
     #[must_use]
     pub fn has_executable(&self, path: &str) -> bool {
         use std::os::unix::fs::PermissionsExt;
+        let is_archive = path.ends_with(".jar");
         let is_executable = |source: PathBuf| {
-            std::fs::metadata(source)
-                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+            std::fs::metadata(source).is_ok_and(|found| {
+                found.is_file() && (is_archive || found.permissions().mode() & 0o111 != 0)
+            })
         };
         if !self.layers().is_empty() {
             let layers: Vec<&Path> = self.layers().iter().map(PathBuf::as_path).collect();

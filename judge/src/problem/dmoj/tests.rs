@@ -11,7 +11,7 @@ use crate::limits::PROGRAM_LIMITS_MAX;
 fn read_files(files: &[(&str, &str)]) -> Result<Problem, DmojError> {
     let languages = Languages::resolve(|_| true).unwrap();
     let limits_max = &PROGRAM_LIMITS_MAX;
-    let context = Context { languages: &languages, limits_max, testlib: None };
+    let context = Context { languages: &languages, limits_max, testlib: None, repositories: None };
     let mut all = Files::default();
     for (name, content) in files {
         all.add((*name).to_owned(), content.as_bytes().to_vec()).unwrap();
@@ -239,7 +239,8 @@ fn an_archive_without_a_list_is_searched() {
     let read_with = |init: &str| {
         let languages = Languages::resolve(|_| true).unwrap();
         let limits_max = &PROGRAM_LIMITS_MAX;
-        let context = Context { languages: &languages, limits_max, testlib: None };
+        let context =
+            Context { languages: &languages, limits_max, testlib: None, repositories: None };
         let mut files = Files::default();
         files.add("init.yml".to_owned(), init.as_bytes().to_vec()).unwrap();
         files.add("d.zip".to_owned(), archive.clone()).unwrap();

