@@ -13,7 +13,7 @@ use super::{Config, ConfigError};
 const PREFIX: &str = "ASSAY_";
 const SEPARATOR: &str = "__";
 /// The first parts of keys.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "listen",
     "slots",
     "cgroup_parent",
@@ -24,6 +24,7 @@ pub(super) const KEYS: [&str; 16] = [
     "limits_max",
     "cache",
     "testlib",
+    "repositories",
     "log",
     "tls",
     "batches",
