@@ -378,7 +378,17 @@ impl Config {
                 }
             )+};
         }
-        keep!(listen, slots, cgroup_parent, state_dir, image_store, cache, testlib, repositories, log);
+        keep!(
+            listen,
+            slots,
+            cgroup_parent,
+            state_dir,
+            image_store,
+            cache,
+            testlib,
+            repositories,
+            log
+        );
         keep!(judge, value_head);
         if self.admission.connections_max != running.admission.connections_max {
             kept.push("admission.connections_max");

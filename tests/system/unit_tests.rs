@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             tests_are_reported_by_name_and_scored,
             a_test_that_is_not_collected_is_an_outcome_of_its_own,
             hidden_tests_are_hidden_at_every_level,
+            honest_programs_raise_no_flag,
             what_no_framework_can_judge_is_refused,
         ]
     )
@@ -250,6 +251,21 @@ async fn hidden_tests_are_hidden_at_every_level() -> Result<()> {
         let stages = result["stages"].as_array().map_or(0, Vec::len);
         ensure!((stages > 0) == (feedback != "none"), "{feedback}: {}", brief(&result));
     }
+    service.terminate().await
+}
+
+/// What looks at frames, code or modules for honest reasons: in Python's own library, mostly.
+async fn honest_programs_raise_no_flag() -> Result<()> {
+    let service = Service::start().await?;
+    let client = service.client();
+    let python = "import collections, dataclasses, enum, functools, inspect, logging, threading, traceback, typing, warnings\n\nPair = collections.namedtuple('Pair', 'a b')\nTyped = typing.NamedTuple('Typed', [('x', int)])\nKind = enum.Enum('Kind', 'ONE TWO')\n\n\n@dataclasses.dataclass\nclass Sum:\n    pair: Pair\n\n    @functools.cached_property\n    def value(self):\n        return eval('self.pair.a + self.pair.b')\n\n\ndef add(a, b):\n    logging.getLogger('x').warning('adding %s', a)\n    warnings.warn('slow')\n    try:\n        raise KeyError(a)\n    except KeyError:\n        traceback.print_exc()\n        logging.exception('caught')\n    assert inspect.signature(add).parameters['a'].name == 'a'\n    thread = threading.Thread(target=print, args=('beside',))\n    thread.start()\n    thread.join()\n    return Sum(Pair(a, b)).value\n";
+    let result = expect(&client, "python", python, &pytest(), "accepted").await?;
+    ensure!(result["flags"] == json!([]), "{}", brief(&result));
+    let node = "const E = require('events');\nconst { Readable } = require('stream');\nclass Own extends E { constructor() { super(); this.emit = this.emit.bind(this); this.on = this.on.bind(this); } }\nclass Numbers extends Readable { _read() {} push(x) { return super.push(x); } }\nArray.prototype.last = function () { return this[this.length - 1]; };\nexports.add = (a, b) => { const own = new Own(); let sum; own.on('sum', (x) => { sum = x; }); own.emit('sum', [a + b].last()); new Numbers({ objectMode: true }).push(sum); return sum; };\n";
+    let problem = json!({"kind": "unit_tests", "framework": "node_test", "files": {"add.test.mjs":
+        "import { test } from 'node:test';\nimport assert from 'node:assert';\nimport { add } from './solution.js';\ntest('small', () => assert.strictEqual(add(1, 2), 3));\n"}});
+    let result = expect(&client, "javascript", node, &problem, "accepted").await?;
+    ensure!(result["flags"] == json!([]), "{}", brief(&result));
     service.terminate().await
 }
 
