@@ -158,7 +158,7 @@ fn streams() -> Result<(Streams, Receiver, Sender), Trouble> {
     let (hear, stdout) = pipe().map_err(failed)?;
     let hear = Receiver::from_owned_fd(OwnedFd::from(hear)).map_err(failed)?;
     let speak = Sender::from_owned_fd(OwnedFd::from(speak)).map_err(failed)?;
-    let streams = Streams { stdin: Some(stdin.into()), stdout: Some(stdout.into()) };
+    let streams = Streams { stdin: Some(stdin.into()), stdout: Some(stdout.into()), stderr: None };
     Ok((streams, hear, speak))
 }
 

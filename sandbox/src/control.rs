@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use nix::sys::socket::MsgFlags;
 use serde::de::DeserializeOwned;
@@ -46,8 +47,31 @@ pub(crate) enum Request {
     Install { files: Vec<FileHeader> },
     /// Run a program. Payload: the contents of `files`.
     Run(RunRequest),
+    /// Something to do for a session, whether its program runs or not.
+    Session(SessionRequest),
     /// The lease has ended: forget what was installed. Has no reply.
     EndLease,
+}
+
+/// What a resident does for a session, while its program runs and between two of them. Each has one
+/// reply, which comes in turn; that a program ended is told beside them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum SessionRequest {
+    /// Send the interrupt signal to the program, as a terminal would.
+    Interrupt,
+    /// Tell the processor time used so far; from now on the program may use so much more before
+    /// [`SessionReply::Spent`] is told.
+    Allow { cpu_time: Duration },
+    /// Put files into the work folder, in place of those that are there. Payload: their contents.
+    Write { files: Vec<FileHeader> },
+    /// Take one file out of the work folder.
+    Read { path: String, bytes_max: u64 },
+    /// List what is in the work folder.
+    List,
+    /// End the program.
+    End,
+    /// Remove all that the programs of the session left.
+    Forget,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,6 +94,10 @@ pub(crate) struct RunRequest {
     pub(crate) has_stdin: bool,
     /// Whether one for standard output is, after it.
     pub(crate) has_stdout: bool,
+    /// Whether one for standard error is, after those.
+    pub(crate) has_stderr: bool,
+    /// Whether requests are heard while it runs, and its files stay until they are to be forgotten.
+    pub(crate) is_session: bool,
 }
 
 /// What the resident answers.
@@ -83,6 +111,8 @@ pub(crate) enum Reply {
     Ended(Ended),
     /// The program could not be started.
     NotLaunched { step: u8, errno: i32 },
+    /// The answer to a [`SessionRequest`], but for [`SessionReply::Spent`]. Payload: a file's content.
+    Session(SessionReply),
     /// A fault of ours; the slot must be destroyed.
     Failed { step: String, reason: String },
 }
@@ -102,6 +132,37 @@ pub(crate) enum CollectedHeader {
     File { bytes: u64 },
     Missing,
     TooLarge,
+}
+
+/// What a session hears beside the end of its program.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum SessionReply {
+    /// It is done.
+    Done,
+    /// It could not be done, for a reason that lies with the session's files.
+    Refused { errno: i32 },
+    /// Processor time that the program has used.
+    Used { cpu_time: Duration },
+    /// A file, or that there is none.
+    Content(CollectedHeader),
+    /// What is in the work folder; whether there is more.
+    Listed { entries: Vec<(String, ListedKind)>, truncated: bool },
+    /// The program has used the processor time that it was allowed. Answers nothing.
+    Spent,
+}
+
+/// What an entry of a work folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListedKind {
+    /// A regular file.
+    File {
+        /// Its size.
+        bytes: u64,
+    },
+    /// A folder.
+    Folder,
+    /// Something else, which can neither be read nor written from outside.
+    Other,
 }
 
 /// What the supervisor hears while a slot is built.

@@ -57,6 +57,7 @@
 //! they have other ids, namespaces, control groups and inodes (images are shown through an overlay of
 //! each slot's own, so that locks on shared files are not seen by others).
 
+pub(crate) mod audience;
 pub(crate) mod builder;
 pub(crate) mod child;
 pub(crate) mod control;
@@ -72,6 +73,7 @@ pub(crate) mod privilege;
 pub(crate) mod registry;
 pub(crate) mod resident;
 pub(crate) mod run;
+pub mod session;
 pub(crate) mod slot;
 pub mod spec;
 pub mod warm;
@@ -84,6 +86,7 @@ pub use image::Image;
 pub use limits::Limits;
 pub use outcome::Outcome;
 pub use pool::{Lease, PoolConfig, PoolStatus, SlotPool};
+pub use session::Session;
 pub use spec::RunSpec;
 
 static ENTERED: AtomicBool = AtomicBool::new(false);

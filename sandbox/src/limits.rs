@@ -126,6 +126,14 @@ pub const COLLECT_MAX: usize = 256;
 pub const PATH_BYTES_MAX: usize = 1024;
 /// Components of a relative path inside the slot.
 pub const PATH_DEPTH_MAX: usize = 32;
+/// Bytes of one file that is put into, or taken out of, the slot of a session.
+pub const SESSION_FILE_BYTES_MAX: usize = 64 << 20;
+/// Files and folders that a session's list of files tells of.
+pub const LISTED_MAX: usize = 2048;
+/// Bytes of all paths of such a list.
+pub const LISTED_BYTES_MAX: usize = 256 << 10;
+/// Orders to one session that wait for their turn.
+pub const SESSION_ORDERS_MAX: usize = 16;
 /// Slots of one pool.
 pub const SLOTS_MAX: usize = 512;
 
@@ -141,14 +149,17 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 96 << 10;
 /// Payload bytes that are put into the message itself.
 pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 /// File descriptors that one control message carries.
-pub(crate) const MESSAGE_FDS_MAX: usize = 3;
+pub(crate) const MESSAGE_FDS_MAX: usize = 4;
 /// How long the supervisor waits for a resident beyond the wall time of the run that it was given.
 pub(crate) const RESIDENT_GRACE: Duration = Duration::from_secs(5);
+/// How long a resident may take to answer a session.
+pub(crate) const SESSION_ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long a slot may take to become ready.
 pub(crate) const SLOT_BUILD_TIME_MAX: Duration = Duration::from_secs(20);
 
 const _: () = {
     assert!(INLINE_BYTES_MAX < MESSAGE_BYTES_MAX);
+    assert!(SESSION_FILE_BYTES_MAX <= FILES_BYTES_MAX);
     assert!(ARGUMENT_BYTES_MAX <= ARGUMENTS_BYTES_MAX);
     assert!(LIMITS_MIN.memory.0 < LIMITS_MAX.memory.0);
 };

@@ -42,6 +42,8 @@ const STANDING_PER_SLOT: NonZeroUsize = NonZeroUsize::new(24).expect("not zero")
 pub struct PoolConfig {
     /// How many programs may run at the same time.
     pub slots: NonZeroUsize,
+    /// How many of them are made at the start; the others at their first use.
+    pub ready: usize,
     /// The read-only root that slots show where the lease names no other.
     pub image: Image,
     /// How many slots may stand at once, idle ones of all images counted; at least `slots`.
@@ -64,6 +66,7 @@ impl PoolConfig {
         let slots = NonZeroUsize::new(processors().len()).unwrap_or(NonZeroUsize::MIN);
         Self {
             slots,
+            ready: usize::MAX,
             standing_max: slots.saturating_mul(STANDING_PER_SLOT),
             image,
             warm: Vec::new(),
@@ -351,13 +354,13 @@ impl Pool {
             doubtful: Mutex::new(Some(sender)),
             config,
         });
-        for index in 0..pool.config.slots.get() {
+        for index in 0..pool.config.slots.get().min(pool.config.ready) {
             let cpu = pool.cpus.get(index % pool.cpus.len()).copied();
             let slot = Slot::build(&pool.blueprint(&pool.config.image, cpu))
                 .map_err(|error| privilege.explain(error))?;
             locked(&pool.state).free.push(slot);
-            pool.permits.add_permits(1);
         }
+        pool.permits.add_permits(pool.config.slots.get());
         let weak = Arc::downgrade(&pool);
         std::thread::Builder::new()
             .name("slot-rebuilder".to_owned())
@@ -517,7 +520,7 @@ impl Drop for Lease {
 }
 
 impl Lease {
-    fn slot(&mut self) -> Result<&mut Slot, Error> {
+    pub(crate) fn slot(&mut self) -> Result<&mut Slot, Error> {
         self.slot.as_mut().ok_or(Error::Closed)
     }
 

@@ -19,9 +19,11 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::audience::{Talking, Waiting};
 use crate::child::RUN_ID;
 use crate::control::{
-    self, CollectedHeader, Ended, FileHeader, Payload, Reply, Request, RunRequest,
+    self, CollectedHeader, Ended, FileHeader, Payload, Reply, Request, RunRequest, SessionReply,
+    SessionRequest,
 };
 use crate::kernel::credentials;
 use crate::kernel::descriptors;
@@ -200,6 +202,15 @@ pub(crate) struct Resident {
     used_leased: Used,
 }
 
+/// What is left undone between two programs of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    /// Nothing of the program's may stay.
+    Reset,
+    /// Its files stay until they are to be forgotten.
+    Keep,
+}
+
 /// Why the resident must end.
 struct Fault {
     step: &'static str,
@@ -296,13 +307,25 @@ impl Resident {
             Request::Run(request) => {
                 write_files(&self.work, &request.files, &mut payload)
                     .map_err(at("write the run's files"))?;
-                self.run(&request, attached)?;
+                if self.run(&request, attached)? == Afterwards::Keep {
+                    return Ok(());
+                }
                 self.reset().map_err(at("reset the slot"))?;
                 if self.launcher.warm_up(&request) {
                     self.reset().map_err(at("reset the slot after a warm-up"))?;
                 }
                 Ok(())
             }
+            Request::Session(SessionRequest::Forget) => {
+                self.reset().map_err(at("reset the slot after a session"))?;
+                self.footprint.shrink().map_err(at("give memory back"))?;
+                self.send(&Reply::Session(SessionReply::Done), &[])
+            }
+            Request::Session(request) => self
+                .talking()
+                .carry_out(request, &mut payload, None)
+                .map(drop)
+                .map_err(at("serve a session")),
             Request::EndLease => {
                 self.boxed.renew().map_err(at("empty the box"))?;
                 self.used_leased = self.used_built;
@@ -311,19 +334,29 @@ impl Resident {
         }
     }
 
+    fn talking(&self) -> Talking<'_> {
+        let (socket, large) = (&self.socket, self.large.as_ref());
+        Talking { socket, large, work: &self.work.fd, owner: self.work.owner }
+    }
+
     /// Runs the program and replies, before the slot is reset: the caller need not wait for that.
-    fn run(&mut self, request: &RunRequest, attached: Vec<OwnedFd>) -> Result<(), Fault> {
-        if usize::from(request.has_stdin) + usize::from(request.has_stdout) != attached.len() {
-            return Err(at("take standard streams")(io::ErrorKind::InvalidData.into()));
-        }
-        let mut attached = attached.into_iter();
-        let stdin = request.has_stdin.then(|| attached.next()).flatten();
-        let streams = Streams { stdin, stdout: attached.next() };
-        let launched = self.launcher.run(request, streams, &self.socket).map_err(at("run"))?;
-        let facts = match launched {
+    fn run(&mut self, request: &RunRequest, attached: Vec<OwnedFd>) -> Result<Afterwards, Fault> {
+        let streams = standard_streams(request, attached).map_err(at("take standard streams"))?;
+        let afterwards = if request.is_session { Afterwards::Keep } else { Afterwards::Reset };
+        let (socket, large) = (&self.socket, self.large.as_ref());
+        let launched = match afterwards {
+            Afterwards::Reset => self.launcher.run(request, streams, &mut Waiting(socket)),
+            Afterwards::Keep => {
+                let (work, owner) = (&self.work.fd, self.work.owner);
+                let mut talking = Talking { socket, large, work, owner };
+                self.launcher.run(request, streams, &mut talking)
+            }
+        };
+        let facts = match launched.map_err(at("run"))? {
             Launched::Ended(facts) => facts,
             Launched::Refused { step, errno } => {
-                return self.send(&Reply::NotLaunched { step: step as u8, errno }, &[]);
+                self.send(&Reply::NotLaunched { step: step as u8, errno }, &[])?;
+                return Ok(afterwards);
             }
             Launched::Abandoned => std::process::exit(0),
         };
@@ -343,7 +376,7 @@ impl Resident {
         if bytes as u64 > FOOTPRINT_BYTES_MAX {
             self.footprint.shrink().map_err(at("give memory back"))?;
         }
-        Ok(())
+        Ok(afterwards)
     }
 
     fn collect(
@@ -390,6 +423,21 @@ impl Resident {
             "the writable layer has {used:?}, not {:?}",
             self.used_leased
         )))
+    }
+}
+
+/// Gives each descriptor that came with a request its place.
+fn standard_streams(request: &RunRequest, attached: Vec<OwnedFd>) -> io::Result<Streams> {
+    let mut attached = attached.into_iter();
+    let mut next = |there: bool| match there {
+        true => attached.next().map(Some).ok_or(io::ErrorKind::InvalidData),
+        false => Ok(None),
+    };
+    let (stdin, stdout) = (next(request.has_stdin)?, next(request.has_stdout)?);
+    let stderr = next(request.has_stderr)?;
+    match attached.next() {
+        None => Ok(Streams { stdin, stdout, stderr }),
+        Some(_) => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 

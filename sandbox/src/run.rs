@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
+use crate::audience::{Attended, Audience};
 use crate::child::{self, Ceilings, RESOURCES, Setup, SetupStep};
 use crate::control::RunRequest;
 use crate::kernel::descriptors::output_pipe;
@@ -100,6 +101,8 @@ enum Stop {
     CpuTime,
     WallTime,
     Memory,
+    /// The supervisor wants it so.
+    Asked,
 }
 
 /// What the wait saw.
@@ -129,6 +132,16 @@ struct Running<'a> {
     launched_at: Instant,
     stdout: Stream,
     stderr: Stream,
+    /// Processor time after which the audience is told.
+    allowed: Option<Duration>,
+}
+
+/// Where an output stream leads: the end that we read, unless it leads elsewhere, and the program's.
+fn led_to(elsewhere: Option<OwnedFd>) -> io::Result<(Option<OwnedFd>, OwnedFd)> {
+    match elsewhere {
+        Some(end) => Ok((None, end)),
+        None => output_pipe().map(|(ours, end)| (Some(ours), end)),
+    }
 }
 
 impl Launcher {
@@ -159,23 +172,17 @@ impl Launcher {
         }
     }
 
-    /// Runs one program to its end. `supervisor` is watched: if it goes away, so does the program.
+    /// Runs one program to its end. `audience` is watched: if it goes away, so does the program.
     pub(crate) fn run(
         &mut self,
         request: &RunRequest,
         streams: Streams,
-        supervisor: &OwnedFd,
+        audience: &mut dyn Audience,
     ) -> io::Result<Launched> {
         let limits = &request.limits;
-        let Streams { stdin, stdout } = streams;
-        let (stdout, stdout_end) = match stdout {
-            Some(elsewhere) => (None, elsewhere),
-            None => {
-                let (stdout, end) = output_pipe()?;
-                (Some(stdout), end)
-            }
-        };
-        let (stderr, stderr_end) = output_pipe()?;
+        let Streams { stdin, stdout, stderr } = streams;
+        let (stdout, stdout_end) = led_to(stdout)?;
+        let (stderr, stderr_end) = led_to(stderr)?;
         self.meters.start(limits)?;
         let launched_at = Instant::now();
         let (process, pid) = {
@@ -192,9 +199,10 @@ impl Launcher {
             limits,
             launched_at,
             stdout: Stream::new(stdout, limits.output),
-            stderr: Stream::new(Some(stderr), limits.output),
+            stderr: Stream::new(stderr, limits.output),
+            allowed: None,
         };
-        match self.watch(&mut running, supervisor)? {
+        match self.watch(&mut running, pid, audience)? {
             Watched::Finished(stop) => self.finish(running, pid, stop).map(Launched::Ended),
             Watched::Abandoned => Ok(Launched::Abandoned),
         }
@@ -305,7 +313,12 @@ impl Launcher {
         if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
     }
 
-    fn watch(&mut self, running: &mut Running<'_>, supervisor: &OwnedFd) -> io::Result<Watched> {
+    fn watch(
+        &mut self,
+        running: &mut Running<'_>,
+        pid: Pid,
+        audience: &mut dyn Audience,
+    ) -> io::Result<Watched> {
         let wall_deadline = running.launched_at + running.limits.wall_time;
         let mut alarmed_until = running.launched_at;
         loop {
@@ -314,20 +327,30 @@ impl Launcher {
             if used >= running.limits.cpu_time {
                 return Ok(Watched::Finished(Some(Stop::CpuTime)));
             }
+            if running.allowed.is_some_and(|allowed| used >= allowed) {
+                running.allowed = None;
+                audience.tell_spent()?;
+            }
             if self.meters.memory()? != Verge::Within {
                 return Ok(Watched::Finished(Some(Stop::Memory)));
             }
             if now >= wall_deadline {
                 return Ok(Watched::Finished(Some(Stop::WallTime)));
             }
-            let cpu_left = (running.limits.cpu_time - used).max(CPU_LOOK_MIN);
+            let cpu_end = running.limits.cpu_time.min(running.allowed.unwrap_or(Duration::MAX));
+            let cpu_left = cpu_end.saturating_sub(used).max(CPU_LOOK_MIN);
             let mut patience = cpu_left.min(wall_deadline - now).min(self.meters.look_interval());
             if alarmed_until > now {
                 patience = patience.min(KILL_LOOK);
             }
-            let ready = wait(running, supervisor, self.meters.alarm(), patience)?;
+            let ready = wait(running, audience.socket(), self.meters.alarm(), patience)?;
             if ready.supervisor {
-                return Ok(Watched::Abandoned);
+                match audience.attend(pid, used)? {
+                    Attended::Answered => {}
+                    Attended::Allowed(cpu_time) => running.allowed = Some(used + cpu_time),
+                    Attended::Ended => return Ok(Watched::Finished(Some(Stop::Asked))),
+                    Attended::Gone => return Ok(Watched::Abandoned),
+                }
             }
             if ready.alarm {
                 self.meters.silence()?;

@@ -36,6 +36,15 @@ use crate::warm::Warmup;
 /// The name under which this program is started to become a slot.
 pub(crate) const RESIDENT_NAME: &str = "assay-slot";
 
+/// What a program is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To run to its end.
+    Run,
+    /// To be talked to; see [`crate::session`].
+    Session,
+}
+
 /// What a slot is built from.
 #[derive(Clone, Debug)]
 pub(crate) struct Blueprint<'a> {
@@ -162,6 +171,7 @@ impl Slot {
             other @ (Reply::Ready
             | Reply::Ended(_)
             | Reply::NotLaunched { .. }
+            | Reply::Session(_)
             | Reply::Failed { .. }) => Err(self.unexpected("install", &other)),
         }
     }
@@ -181,8 +191,20 @@ impl Slot {
 
     /// Runs a program to its end.
     pub(crate) async fn run(&mut self, spec: &RunSpec, streams: Streams) -> Result<Outcome, Error> {
+        self.launch(spec, streams, Purpose::Run)?;
+        let message = self.reply(spec.limits.wall_time).await?;
+        self.ending(spec, message)
+    }
+
+    /// Has a program started. What becomes of it comes as a message.
+    pub(crate) fn launch(
+        &mut self,
+        spec: &RunSpec,
+        streams: Streams,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
         self.fit_disk(spec.limits.disk.0 + FOLDER_BYTES)?;
-        let Streams { stdin, stdout } = streams;
+        let Streams { stdin, stdout, stderr } = streams;
         let stdin = match stdin {
             Some(stdin) => Some(stdin),
             None => stdin_file(&spec.stdin).map_err(Error::io("prepare standard input"))?,
@@ -199,13 +221,22 @@ impl Slot {
             limits: spec.limits,
             has_stdin: stdin.is_some(),
             has_stdout: stdout.is_some(),
+            has_stderr: stderr.is_some(),
+            is_session: purpose == Purpose::Session,
         });
         let contents: Vec<&[u8]> = spec.files.iter().map(|file| &*file.content).collect();
-        let attached: Vec<RawFd> = stdin.iter().chain(&stdout).map(AsRawFd::as_raw_fd).collect();
-        self.send(&request, &contents, &attached)?;
-        // What is kept open here would keep whoever is at the other end waiting.
-        drop((stdin, stdout));
-        let message = self.reply(spec.limits.wall_time).await?;
+        let streams = stdin.iter().chain(&stdout).chain(&stderr);
+        let attached: Vec<RawFd> = streams.map(AsRawFd::as_raw_fd).collect();
+        self.send(&request, &contents, &attached)
+        // The streams close here: kept open, they would keep whoever is at the other end waiting.
+    }
+
+    /// How a program ended, by the message that says so.
+    pub(crate) fn ending(
+        &mut self,
+        spec: &RunSpec,
+        message: Message<Reply>,
+    ) -> Result<Outcome, Error> {
         match message.header {
             Reply::Ended(ended) => outcome(spec, ended, message.payload).map_err(|error| {
                 self.doubtful = true;
@@ -216,7 +247,8 @@ impl Slot {
                 step: SetupStep::name(step),
                 source: io::Error::from_raw_os_error(errno),
             }),
-            other @ (Reply::Ready | Reply::Installed | Reply::Failed { .. }) => {
+            other
+            @ (Reply::Ready | Reply::Installed | Reply::Session(_) | Reply::Failed { .. }) => {
                 Err(self.unexpected("run", &other))
             }
         }
@@ -235,7 +267,7 @@ impl Slot {
     }
 
     /// Sends a request; until its reply is there the slot is doubtful.
-    fn send(
+    pub(crate) fn send(
         &mut self,
         request: &Request,
         contents: &[&[u8]],
@@ -263,7 +295,8 @@ impl Slot {
         }
     }
 
-    async fn receive(&self) -> io::Result<Option<Message<Reply>>> {
+    /// The next message; `Ok(None)` when the resident is gone. A caller may stop waiting for it.
+    pub(crate) async fn receive(&self) -> io::Result<Option<Message<Reply>>> {
         let AsyncSocket::Registered(socket) = &self.socket else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -276,17 +309,24 @@ impl Slot {
         }
     }
 
-    fn fault(&self, step: &'static str, reason: String) -> Error {
+    /// Trusts the slot again, because all that was asked of it is answered and it was proven clean.
+    pub(crate) fn settle(&mut self) {
+        self.doubtful = false;
+    }
+
+    pub(crate) fn fault(&self, step: &'static str, reason: String) -> Error {
         Error::Slot { slot: self.claim.number, step, reason }
     }
 
-    fn unexpected(&mut self, step: &'static str, reply: &Reply) -> Error {
+    pub(crate) fn unexpected(&mut self, step: &'static str, reply: &Reply) -> Error {
         self.doubtful = true;
         let reason = match reply {
             Reply::Failed { step, reason } => format!("{step}: {reason}"),
-            Reply::Ready | Reply::Installed | Reply::Ended(_) | Reply::NotLaunched { .. } => {
-                "the resident gave an answer to another question".to_owned()
-            }
+            Reply::Ready
+            | Reply::Installed
+            | Reply::Ended(_)
+            | Reply::NotLaunched { .. }
+            | Reply::Session(_) => "the resident gave an answer to another question".to_owned(),
         };
         self.fault(step, reason)
     }
@@ -318,7 +358,7 @@ fn bytes_on_disk(file: &InputFile) -> u64 {
     (file.content.len() as u64).next_multiple_of(PAGE) + PAGE
 }
 
-fn headers(files: &[InputFile]) -> Vec<FileHeader> {
+pub(crate) fn headers(files: &[InputFile]) -> Vec<FileHeader> {
     files
         .iter()
         .map(|file| FileHeader {

@@ -126,6 +126,8 @@ pub struct Streams {
     pub stdin: Option<OwnedFd>,
     /// Written in place of being captured; the output limit does not see it.
     pub stdout: Option<OwnedFd>,
+    /// The same for standard error.
+    pub stderr: Option<OwnedFd>,
 }
 
 /// One program, ready to run.
@@ -233,7 +235,7 @@ impl RunSpec {
 ///
 /// # Errors
 /// [`SpecError::TooLarge`].
-pub(crate) fn check_files(files: &[InputFile]) -> Result<(), SpecError> {
+pub fn check_files(files: &[InputFile]) -> Result<(), SpecError> {
     at_most("files", files.len(), limits::FILES_MAX)?;
     let bytes = files.iter().map(|file| file.content.len()).sum();
     at_most("bytes of files", bytes, limits::FILES_BYTES_MAX)

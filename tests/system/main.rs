@@ -20,6 +20,7 @@ mod repositories;
 mod reward_models;
 mod rootless;
 mod sandbox_runs;
+mod sandbox_sessions;
 mod sandbox_streams;
 mod sandbox_views;
 mod service;
@@ -84,6 +85,7 @@ fn trials() -> Result<Vec<Trial>> {
     drop(runtime()?);
     let mut trials = tidy::trials();
     trials.extend(sandbox_runs::trials());
+    trials.extend(sandbox_sessions::trials());
     trials.extend(sandbox_streams::trials());
     trials.extend(sandbox_views::trials());
     trials.extend(rootless::trials());

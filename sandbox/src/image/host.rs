@@ -14,7 +14,7 @@ pub const HOST: &str = "host";
 const FOLDERS: [&str; 6] = ["/etc", "/proc", "/dev", "/run", "/var", "/opt"];
 
 /// What toolchains read below `/etc`: nothing here tells about the machine's users or services.
-const ETC: [&str; 12] = [
+const ETC: [&str; 13] = [
     "alternatives",
     "fonts",
     "gprofng.rc",
@@ -24,6 +24,7 @@ const ETC: [&str; 12] = [
     "ld.so.conf.d",
     "localtime",
     "magic",
+    "matplotlibrc",
     "mime.types",
     "perl",
     "python3",

@@ -1,7 +1,8 @@
 //! Files inside a slot: written for a program, taken from it, removed after it.
 //!
-//! Runs in the resident, when no program is alive in the slot, so nothing changes under it. Still no
-//! symbolic link is ever followed: paths are walked one component at a time from an open folder.
+//! Runs in the resident, when no program is alive in the slot or beside the program of a session,
+//! which may change anything meanwhile. No symbolic link is ever followed: paths are walked one
+//! component at a time from an open folder, and what a program moves stays inside the slot.
 #![expect(unsafe_code, reason = "listing extended attributes has no safe equivalent")]
 
 use std::collections::VecDeque;
@@ -16,6 +17,8 @@ use nix::sys::stat::{Mode, fchmod, fstat, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 
+use crate::control::ListedKind;
+use crate::limits::{LISTED_BYTES_MAX, LISTED_MAX};
 use crate::spec::RelativePath;
 
 const FOLDER: OFlag =
@@ -51,6 +54,85 @@ pub(crate) fn make_folder(
     fchown(&folder, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     fchmod(&folder, Mode::from_bits_truncate(mode))?;
     Ok(folder)
+}
+
+/// As [`create_file`], in place of a file that is there. A program that makes one of the same name
+/// in the meantime gets its way, and this an error.
+pub(crate) fn replace_file(
+    folder: &OwnedFd,
+    path: &RelativePath,
+    owner: Owner,
+    mode: u32,
+) -> io::Result<File> {
+    match create_file(folder, path, owner, mode) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return other,
+    }
+    let (parent, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+    let mut current = folder.try_clone()?;
+    for part in parent.split('/').filter(|part| !part.is_empty()) {
+        current = openat(&current, component(part)?.as_c_str(), FOLDER, Mode::empty())?;
+    }
+    unlinkat(&current, component(name)?.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+    create_file(folder, path, owner, mode)
+}
+
+/// What is below `folder`, sorted within each folder; the second is whether there is more than
+/// [`LISTED_MAX`] entries, [`LISTED_BYTES_MAX`] bytes of names or [`DEPTH_MAX`] folders deep.
+pub(crate) fn list(folder: &OwnedFd) -> io::Result<(Vec<(String, ListedKind)>, bool)> {
+    let mut listed = Listed { entries: Vec::new(), bytes: 0, truncated: false };
+    list_below(folder, "", DEPTH_MAX, &mut listed)?;
+    Ok((listed.entries, listed.truncated))
+}
+
+struct Listed {
+    entries: Vec<(String, ListedKind)>,
+    bytes: usize,
+    truncated: bool,
+}
+
+fn list_below(folder: &OwnedFd, prefix: &str, depth: usize, listed: &mut Listed) -> io::Result<()> {
+    let mut names = Vec::new();
+    for entry in Dir::openat(folder, c".", FOLDER, Mode::empty())?.iter() {
+        let name = entry?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+        if listed.entries.len() + names.len() > LISTED_MAX {
+            listed.truncated = true;
+            break;
+        }
+    }
+    names.sort();
+    for name in names {
+        let path = format!("{prefix}{}", name.to_string_lossy());
+        if listed.entries.len() == LISTED_MAX || listed.bytes + path.len() > LISTED_BYTES_MAX {
+            listed.truncated = true;
+            return Ok(());
+        }
+        // What a program removes or closes to others meanwhile is not listed.
+        let Ok(stat) =
+            nix::sys::stat::fstatat(folder, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
+        else {
+            continue;
+        };
+        let kind = match stat.st_mode & libc::S_IFMT {
+            libc::S_IFREG => ListedKind::File { bytes: u64::try_from(stat.st_size).unwrap_or(0) },
+            libc::S_IFDIR => ListedKind::Folder,
+            _ => ListedKind::Other,
+        };
+        listed.bytes += path.len();
+        listed.entries.push((path.clone(), kind));
+        if kind != ListedKind::Folder {
+            continue;
+        }
+        let Ok(next) = openat(folder, name.as_c_str(), FOLDER, Mode::empty()) else { continue };
+        match depth.checked_sub(1) {
+            Some(depth) => list_below(&next, &format!("{path}/"), depth, listed)?,
+            None => listed.truncated = true,
+        }
+    }
+    Ok(())
 }
 
 fn component(part: &str) -> io::Result<CString> {
@@ -263,6 +345,48 @@ mod tests {
         empty_folder(&fd).unwrap();
         assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"s");
         assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_list_names_what_is_there_follows_no_link_and_is_bounded() {
+        let temporary = tempfile::tempdir().unwrap();
+        let at = |path: &str| temporary.path().join(path);
+        std::fs::create_dir(at("b")).unwrap();
+        std::fs::write(at("b/c"), "123").unwrap();
+        std::fs::write(at("a"), "").unwrap();
+        symlink("/", at("d")).unwrap();
+        let fd = folder(temporary.path());
+        let (entries, truncated) = list(&fd).unwrap();
+        let entries: Vec<_> = entries.iter().map(|(path, kind)| (path.as_str(), *kind)).collect();
+        let file = |bytes| ListedKind::File { bytes };
+        let expected =
+            [("a", file(0)), ("b", ListedKind::Folder), ("b/c", file(3)), ("d", ListedKind::Other)];
+        assert_eq!((entries.as_slice(), truncated), (expected.as_slice(), false));
+        for index in 0..LISTED_MAX {
+            std::fs::write(at(&index.to_string()), "").unwrap();
+        }
+        let (entries, truncated) = list(&fd).unwrap();
+        assert_eq!((entries.len(), truncated), (LISTED_MAX, true));
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_a_folder_or_the_target_of_a_link_is_not() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (inside, outside) = (temporary.path().join("in"), temporary.path().join("out"));
+        std::fs::create_dir_all(inside.join("folder")).unwrap();
+        std::fs::write(&outside, "s").unwrap();
+        std::fs::write(inside.join("folder/old"), "old").unwrap();
+        symlink(&outside, inside.join("link")).unwrap();
+        let fd = folder(&inside);
+        let owner =
+            Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
+        let replace = |path: &str| replace_file(&fd, &relative(path), owner, 0o644);
+        drop(replace("folder/old").unwrap());
+        assert_eq!(std::fs::read(inside.join("folder/old")).unwrap(), b"");
+        drop(replace("new/file").unwrap());
+        drop(replace("link").unwrap());
+        assert_eq!(std::fs::read(&outside).unwrap(), b"s");
+        assert!(replace("folder").is_err());
     }
 
     #[test]
