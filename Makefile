@@ -69,7 +69,9 @@ TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bi
 	/usr/bin/javac=default-jdk-headless /usr/bin/umoci=umoci /usr/bin/skopeo=skopeo \
 	/usr/bin/pytest-3=python3-pytest /usr/share/java/junit4.jar=junit4 \
 	/usr/share/java/junit-jupiter-api.jar=junit5 /usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry \
-	/usr/bin/chromium=chromium /usr/bin/chromedriver=chromium-driver
+	/usr/bin/chromium=chromium /usr/bin/chromedriver=chromium-driver \
+	/usr/lib/python3/dist-packages/matplotlib=python3-matplotlib \
+	/usr/lib/python3/dist-packages/ipykernel=python3-ipykernel
 
 toolchains: tools
 	@missing=''; for pair in $(TOOLCHAINS); do \

@@ -45,6 +45,8 @@ pub struct Config {
     pub timeouts: TimeoutConfig,
     /// The largest limits that a submission may ask for.
     pub limits_max: WireLimits,
+    /// Sessions.
+    pub sessions: SessionsConfig,
     /// What is remembered.
     pub cache: CacheConfig,
     /// A copy of `testlib.h`, which checkers and interactors in C++ may include. Default: none.
@@ -131,6 +133,22 @@ pub struct TenantConfig {
 
 fn one() -> u32 {
     1
+}
+
+/// Sessions, which have slots of their own beside those for judging.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionsConfig {
+    /// Open at once; 0 for none at all. Default 16.
+    pub open_max: usize,
+    /// Bytes of memory that all open sessions may use together. Default 8 GiB.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        Self { open_max: limits::SESSIONS_MAX, memory_bytes_max: limits::SESSIONS_MEMORY_BYTES_MAX }
+    }
 }
 
 /// Bytes of what is remembered; 0 remembers nothing.
@@ -277,6 +295,7 @@ impl Default for Config {
             admission: AdmissionConfig::default(),
             timeouts: TimeoutConfig::default(),
             limits_max: WireLimits::default(),
+            sessions: SessionsConfig::default(),
             cache: CacheConfig::default(),
             testlib: None,
             repositories: None,
@@ -465,6 +484,10 @@ impl Config {
         }
         if admission.batch_submissions_max > admission.queue_submissions_max {
             let reason = "admission.batch_submissions_max is above admission.queue_submissions_max";
+            return Err(ConfigError::Relation { path: path(), reason });
+        }
+        if config.sessions.open_max > sandbox::limits::SLOTS_MAX {
+            let reason = "sessions.open_max is above what one pool of slots can hold";
             return Err(ConfigError::Relation { path: path(), reason });
         }
         config

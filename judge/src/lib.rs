@@ -49,6 +49,7 @@ pub mod reward;
 pub mod reward_model;
 pub mod run;
 pub mod schedule;
+pub mod session;
 pub mod slots;
 pub mod stats;
 pub mod store;

@@ -219,6 +219,58 @@ pub const COMPILE_LIMITS: Limits = Limits {
     stack: Bytes::mib(64),
 };
 
+/// Sessions open at once, where the configuration does not say otherwise.
+pub const SESSIONS_MAX: usize = 16;
+/// Bytes of memory that all open sessions may use together, where the configuration does not say
+/// otherwise.
+pub const SESSIONS_MEMORY_BYTES_MAX: u64 = 8 << 30;
+/// How long a session lives, where its request does not say otherwise; and the longest.
+pub const SESSION_TIME_TO_LIVE: Duration = Duration::from_secs(3600);
+/// See [`SESSION_TIME_TO_LIVE`].
+pub const SESSION_TIME_TO_LIVE_MAX: Duration = Duration::from_secs(2 * 3600);
+/// How long a session lives of which nobody asks anything, where its request does not say otherwise;
+/// and the longest.
+pub const SESSION_IDLE_TIME: Duration = Duration::from_secs(600);
+/// See [`SESSION_IDLE_TIME`].
+pub const SESSION_IDLE_TIME_MAX: Duration = SESSION_TIME_TO_LIVE_MAX;
+/// The shortest time that a session can be asked to live.
+pub const SESSION_TIME_MIN: Duration = Duration::from_secs(1);
+/// How long the engine of a session may take to be ready.
+pub const SESSION_START_TIME_MAX: Duration = Duration::from_secs(60);
+/// Processor time that a session may use between two cells.
+pub const SESSION_IDLE_CPU_TIME: Duration = Duration::from_secs(5);
+/// How long a cell may go on after it was interrupted.
+pub const INTERRUPT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the end of a program that was killed may take to be told.
+pub const SESSION_END_TIME_MAX: Duration = Duration::from_secs(30);
+/// Cells of one session that wait for their turn.
+pub const CELLS_QUEUED_MAX: usize = 16;
+/// Interrupts, restarts and the like of one session that wait for their turn.
+pub const SESSION_CONTROLS_MAX: usize = 16;
+/// Events of one cell that wait for a client that reads slowly.
+pub const CELL_EVENTS_MAX: usize = 64;
+/// Cells of one notebook, its checks included.
+pub const NOTEBOOK_CELLS_MAX: usize = 1024;
+/// Files that are handed back of one notebook.
+pub const NOTEBOOK_FILES_MAX: usize = 64;
+/// Time on the clock of a notebook, where its request does not say otherwise.
+pub const NOTEBOOK_TIME: Duration = Duration::from_secs(600);
+/// Bytes of one answer of an engine.
+pub const FRAME_BYTES_MAX: usize = 8 << 20;
+
+/// What a session may use, where its request does not say otherwise: cpu time, wall time and output
+/// are those of a cell.
+pub const SESSION_LIMITS: Limits = Limits {
+    cpu_time: Duration::from_secs(60),
+    wall_time: Duration::from_secs(120),
+    memory: Bytes::mib(512),
+    pids: 128,
+    output: Bytes::mib(8),
+    disk: Bytes::mib(128),
+    open_files: 512,
+    stack: Bytes::mib(64),
+};
+
 /// Files of one problem, those of its archive included.
 pub const PROBLEM_FILES_MAX: usize = 4096;
 /// Bytes of all files of one problem, unpacked.
@@ -269,5 +321,7 @@ const _: () = {
     assert!(PROGRAM_LIMITS_MAX.memory.0 <= sandbox::limits::LIMITS_MAX.memory.0);
     assert!(ATTEMPTS_MAX >= 1);
     assert!((TREE_BYTES_MAX as u64) < ARTIFACT_BYTES_MAX);
+    assert!(SESSION_TIME_TO_LIVE_MAX.as_secs() <= sandbox::limits::LIMITS_MAX.wall_time.as_secs());
+    assert!(SESSIONS_MAX <= sandbox::limits::SLOTS_MAX);
     assert!(PROBLEM_BYTES_MAX <= sandbox::limits::STDIN_BYTES_MAX);
 };

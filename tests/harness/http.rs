@@ -160,6 +160,14 @@ impl Client {
         self.request(Method::POST, path, Content::json(body)).await
     }
 
+    /// `DELETE path`.
+    ///
+    /// # Errors
+    /// No connection, or a broken one.
+    pub async fn delete(&self, path: &str) -> Result<Reply> {
+        self.request(Method::DELETE, path, Content::default()).await
+    }
+
     /// Any request, whole.
     ///
     /// # Errors

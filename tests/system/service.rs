@@ -401,6 +401,10 @@ async fn the_api_description_names_every_path() -> Result<()> {
     let paths = [
         "/v1/judge",
         "/v1/run",
+        "/v1/sessions",
+        "/v1/sessions/{id}/execute",
+        "/v1/sessions/{id}/files/{path}",
+        "/v1/notebooks/run",
         "/v1/languages",
         "/healthz",
         "/readyz",

@@ -14,6 +14,7 @@ mod problem;
 mod result;
 mod reward;
 mod run;
+mod session;
 mod stats;
 mod submission;
 mod suite;
@@ -41,6 +42,12 @@ pub use reward::{
     JudgeVoteVerdict, RewardSpec,
 };
 pub use run::{RunRequest, RunResponse, Termination};
+pub use session::{
+    CellError, CellOutput, CellStatus, CheckResult, Display, ExecuteReply, ExecuteRequest,
+    ExecuteResponse, FileInfo, FileKind, FilesResponse, MimeBundle, NotebookCell, NotebookCheck,
+    NotebookGrade, NotebookRequest, NotebookResponse, OnError, OpenRequest, SessionEvent,
+    SessionInfo, SessionState, SessionsResponse, StopReason,
+};
 pub use stats::{
     CacheStats, JudgeStats, LayerStats, ProcessStats, QueueStats, RecentResponse, RecentSummary,
     SecondStats, SlotStats, StageStats, StatsResponse, ThroughputStats,

@@ -14,6 +14,7 @@ use crate::limits::MESSAGE_BYTES_MAX;
 use crate::problem::answer::AnswerError;
 use crate::problem::inline::ProblemError;
 use crate::reward::RewardError;
+use crate::session::{NotOpened, OpenError};
 use crate::submission::SubmissionError;
 use crate::task::TaskError;
 
@@ -190,6 +191,69 @@ impl From<TaskError> for ApiError {
                 "give `answer` for the answer alone, or `completion` for a model's whole answer"
                     .to_owned(),
             ),
+        };
+        Self::unprocessable(code, error.to_string(), hint)
+    }
+}
+
+impl From<NotOpened> for ApiError {
+    fn from(error: NotOpened) -> Self {
+        match error {
+            NotOpened::Full { retry_after_seconds, .. } => {
+                let hint = format!("close one, or try again in {retry_after_seconds} s");
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let mut full = Self::new(status, "too_many_sessions", error.to_string(), hint);
+                full.retry_after_seconds = Some(retry_after_seconds);
+                full
+            }
+            NotOpened::Engine(message) => no_engine(&message),
+            NotOpened::File(_) => Self::unprocessable(
+                "file_refused",
+                error.to_string(),
+                "give it a path of its own, or the session a larger disk_bytes",
+            ),
+            NotOpened::Closing => Self::shutting_down(),
+            NotOpened::Sandbox(error) => error.into(),
+        }
+    }
+}
+
+/// A session's engine does not start.
+pub(super) fn no_engine(message: &str) -> ApiError {
+    ApiError::unprocessable(
+        "engine_failed",
+        format!("the session's engine does not start: {message}"),
+        "name an image that has it, or give the session larger limits",
+    )
+}
+
+impl From<sandbox::Error> for ApiError {
+    fn from(error: sandbox::Error) -> Self {
+        if matches!(error, sandbox::Error::Closed) {
+            return Self::new(
+                StatusCode::NOT_FOUND,
+                "session_not_found",
+                "the session has ended",
+                "POST /v1/sessions opens another",
+            );
+        }
+        tracing::error!(%error, "a session failed");
+        Self::internal()
+    }
+}
+
+impl From<OpenError> for ApiError {
+    fn from(error: OpenError) -> Self {
+        let (code, hint) = match &error {
+            OpenError::Submission(error) => return error.clone().into(),
+            OpenError::NoEngine { .. } => {
+                ("no_engine", "languages: python, bash; or name a `kernel` of the image")
+            }
+            OpenError::Kernel { .. } => ("invalid_kernel", "for instance \"kernel\": \"python3\""),
+            OpenError::Time { .. } => ("limit_out_of_range", "choose a time between them"),
+            OpenError::Files(_) | OpenError::Spec(_) => {
+                ("invalid_files", "relative paths of plain names; content as text or {\"base64\"}")
+            }
         };
         Self::unprocessable(code, error.to_string(), hint)
     }

@@ -18,6 +18,7 @@ use crate::batches::Batches;
 use crate::config::Config;
 use crate::language::Languages;
 use crate::pipeline::Judge;
+use crate::session::{SessionRules, Sessions};
 use crate::submission::Rules;
 use crate::task::TaskRules;
 use crate::telemetry::{Metrics, Moment};
@@ -30,10 +31,12 @@ mod encoding;
 pub mod error;
 mod info;
 mod judge;
+pub mod notebooks;
 pub mod openapi;
 mod page;
 mod request;
 pub mod server;
+mod sessions;
 mod stats;
 mod stream;
 pub mod tls;
@@ -41,9 +44,17 @@ pub mod tls;
 use caller::Caller;
 use error::ApiError;
 
-const ROUTES: [&str; 12] = [
+const ROUTES: [&str; 20] = [
     "/v1/judge",
     "/v1/run",
+    "/v1/sessions",
+    "/v1/sessions/{id}",
+    "/v1/sessions/{id}/execute",
+    "/v1/sessions/{id}/interrupt",
+    "/v1/sessions/{id}/restart",
+    "/v1/sessions/{id}/files",
+    "/v1/sessions/{id}/files/{path}",
+    "/v1/notebooks/run",
     "/v1/batches",
     "/v1/batches/{id}",
     "/v1/batches/{id}/events",
@@ -76,6 +87,7 @@ pub struct Service {
     limits_max: Limits,
     testlib: Option<bytes::Bytes>,
     isolation: Vec<Layer>,
+    sessions: Option<Sessions>,
     closing: Arc<AtomicBool>,
 }
 
@@ -91,7 +103,7 @@ impl Service {
         let batches = Batches::new(config.batch_bounds());
         let limits_max = config.program_limits_max();
         let (languages, closing) = (Arc::new(languages), Arc::default());
-        let (testlib, isolation) = (None, Vec::new());
+        let (testlib, isolation, sessions) = (None, Vec::new(), None);
         Self {
             config,
             languages,
@@ -103,6 +115,7 @@ impl Service {
             limits_max,
             testlib,
             isolation,
+            sessions,
             closing,
         }
     }
@@ -121,6 +134,20 @@ impl Service {
         self.admission
             .set_bounds(admission.queue_submissions_max.get(), admission.bodies_bytes_max.get());
         self.batches.set_bounds(self.config.batch_bounds());
+    }
+
+    /// With sessions.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: Option<Sessions>) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// Ends all sessions and waits for that.
+    pub async fn close_sessions(&self) {
+        if let Some(sessions) = &self.sessions {
+            sessions.close_all().await;
+        }
     }
 
     /// With the operator's copy of `testlib.h`.
@@ -157,6 +184,10 @@ impl Service {
             testlib: self.testlib.as_ref(),
             repositories: self.config.repositories.as_deref(),
         }
+    }
+
+    fn session_rules(&self) -> SessionRules<'_> {
+        SessionRules { languages: &self.languages, limits_max: &self.limits_max }
     }
 
     fn task_rules(&self) -> TaskRules<'_> {
@@ -206,6 +237,14 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/batches", post(batches::begin))
         .route("/v1/batches/{id}", get(batches::status).delete(batches::cancel))
         .route("/v1/batches/{id}/events", get(batches::events))
+        .route("/v1/sessions", get(sessions::list).post(sessions::open))
+        .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::close))
+        .route("/v1/sessions/{id}/execute", post(sessions::execute))
+        .route("/v1/sessions/{id}/interrupt", post(sessions::interrupt))
+        .route("/v1/sessions/{id}/restart", post(sessions::restart))
+        .route("/v1/sessions/{id}/files", get(sessions::files))
+        .route("/v1/sessions/{id}/files/{*path}", get(sessions::fetch).put(sessions::put))
+        .route("/v1/notebooks/run", post(notebooks::run))
         .route("/v1/languages", get(info::languages))
         .route("/v1/stats", get(stats::stats))
         .route("/v1/stats/recent/{number}", get(stats::recent))

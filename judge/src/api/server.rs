@@ -109,7 +109,8 @@ pub async fn serve(
         tracing::warn!(queued = service.admission.queued(), "stopping: the time to finish is over");
     }
     let close = async {
-        tokio::join!(pool.close(), drained_or_pending(&mut connections));
+        let sessions = service.close_sessions();
+        tokio::join!(pool.close(), sessions, drained_or_pending(&mut connections));
     };
     if tokio::time::timeout(CLOSE_TIME_MAX, close).await.is_err() {
         tracing::warn!("stopping: ending what still runs");

@@ -1,15 +1,17 @@
 //! What judging needs, set up: image, slots, languages.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use judge::config::Config;
+use judge::config::{Config, SessionsConfig};
 use judge::language::{Language, Languages};
 use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
 use judge::pipeline::{Caches, Judge};
 use judge::plan::warmups;
 use judge::reward_model::RewardModels;
+use judge::session::{Room, SessionMetrics, Sessions};
 use judge::slots::FairSlots;
 use judge::telemetry::Metrics;
 use sandbox::image::Store;
@@ -23,6 +25,7 @@ pub(super) struct Engine {
     pub(super) languages: Languages,
     pub(super) judge: Judge,
     pub(super) metrics: Arc<Metrics>,
+    sessions: PoolConfig,
 }
 
 impl Engine {
@@ -41,6 +44,7 @@ impl Engine {
         if let Some(state_dir) = &config.state_dir {
             pool.state_dir.clone_from(state_dir);
         }
+        let sessions = pool.clone();
         let pool = SlotPool::new(pool).await.map_err(|error| {
             ours(anyhow::Error::new(error).context(
                 "the slots could not be built; `assay preflight` says what this host lacks",
@@ -55,7 +59,23 @@ impl Engine {
             FairSlots::new(Arc::new(pool.clone()), config.slots.get(), Arc::clone(&metrics));
         let judge = Judge::new(Arc::new(slots), Arc::clone(&metrics), caches)
             .with_reward_models(reward_models);
-        Ok(Self { pool, languages, judge, metrics })
+        Ok(Self { pool, languages, judge, metrics, sessions })
+    }
+
+    /// Sessions, in slots of their own that are made when they are needed.
+    pub(super) async fn sessions(&self, config: &Config) -> Result<Option<Sessions>, Failed> {
+        let SessionsConfig { open_max, memory_bytes_max } = config.sessions;
+        let Some(slots) = NonZeroUsize::new(open_max) else { return Ok(None) };
+        let pool = PoolConfig {
+            slots,
+            standing_max: slots,
+            ready: 0,
+            warm: Vec::new(),
+            ..self.sessions.clone()
+        };
+        let pool = SlotPool::new(pool).await.map_err(ours)?;
+        let metrics = SessionMetrics::new(self.metrics.registry()).map_err(ours)?;
+        Ok(Some(Sessions::new(pool, Room { open_max, memory_bytes_max }, metrics)))
     }
 
     /// Asks every toolchain for its version, in slots.

@@ -18,6 +18,7 @@ mod inspect;
 mod judge;
 mod load;
 mod math;
+mod notebook;
 mod problem;
 mod serve;
 mod smoke;
@@ -61,6 +62,9 @@ enum Action {
     /// Look at problems
     #[command(subcommand)]
     Problem(ProblemAction),
+    /// Run and grade notebooks
+    #[command(subcommand)]
+    Notebook(notebook::NotebookAction),
     /// Turn labelled scores of a value head into a calibration, with AUC and calibration error
     Calibrate(calibrate::CalibrateArgs),
     /// List the languages, and what each that is missing needs
@@ -275,6 +279,13 @@ async fn act(action: Action) -> Result<End, Failed> {
         Action::Config(action) => configuration::config(&action),
         Action::Key(action) => configuration::key(&action),
         Action::Math(args) => math::math(&args),
+        Action::Notebook(action) => {
+            let interrupted = tokio::signal::ctrl_c();
+            tokio::select! {
+                end = notebook::notebook(action) => end,
+                _ = interrupted => Ok(End::Interrupted),
+            }
+        }
         Action::Image(args) => image::image(args).await,
         Action::Problem(ProblemAction::Check(args)) => problem::check(&args),
         Action::Calibrate(args) => calibrate::calibrate(&args),

@@ -39,12 +39,14 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
         () = signals.stop() => return Ok(End::Interrupted),
     };
     engine.ask_versions().await;
+    let sessions = engine.sessions(&config).await?;
     emit(&greeting(address, &config, &engine, &layers))?;
     let Engine { pool, languages, judge, metrics, .. } = engine;
     let testlib = config.read_testlib().map_err(usage)?;
     let service = Service::new(config, languages, judge, metrics)
         .with_testlib(testlib)
-        .with_isolation(layers);
+        .with_isolation(layers)
+        .with_sessions(sessions);
     let site = Site::new(service).map_err(usage)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut serving = std::pin::pin!(server::serve(site.clone(), pool, listener, async {

@@ -13,7 +13,7 @@ use super::{Config, ConfigError};
 const PREFIX: &str = "ASSAY_";
 const SEPARATOR: &str = "__";
 /// The first parts of keys.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "listen",
     "slots",
     "cgroup_parent",
@@ -22,6 +22,7 @@ pub(super) const KEYS: [&str; 17] = [
     "admission",
     "timeouts",
     "limits_max",
+    "sessions",
     "cache",
     "testlib",
     "repositories",
