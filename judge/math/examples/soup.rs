@@ -1,5 +1,7 @@
-//! Throws random soups of notation and mutated pairs at the comparison for a number
-//! of rounds and reports panics, the largest fuel and the slowest input.
+//! Throws random soups of notation and mutated pairs at the comparison for a number of rounds, or
+//! until a time is over, and reports panics, the largest fuel and the slowest inputs.
+//!
+//! usage: soup ROUNDS [SEED] [SECONDS]
 #![expect(clippy::print_stdout, reason = "a command line")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -169,8 +171,12 @@ struct Findings {
     panics: usize,
     one_sided: usize,
     fuel: u64,
-    slowest: (Duration, String),
+    /// The slowest, slowest first.
+    slowest: Vec<(Duration, u64, String)>,
 }
+
+/// How many slow inputs are shown.
+const SHOWN: usize = 12;
 
 fn seeds() -> Vec<String> {
     let files = [include_str!("../tests/tricky_pairs.jsonl"), include_str!("../tests/pairs.jsonl")];
@@ -184,20 +190,29 @@ fn seeds() -> Vec<String> {
     seeds
 }
 
+impl Findings {
+    fn slow(&mut self, found: (Duration, u64, String)) {
+        self.slowest.push(found);
+        self.slowest.sort_by(|left, right| right.0.cmp(&left.0));
+        self.slowest.truncate(SHOWN);
+    }
+}
+
 fn examine(left: &str, right: &str, findings: &mut Findings) {
     let policy = math::Policy::default();
-    let timed = || {
-        let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| math::compare(left, right, &policy)));
-        (start.elapsed(), result)
-    };
-    let (mut time, result) = timed();
-    if time > Duration::from_millis(4) {
-        // A slow one may only have lost its core: the best of four counts.
-        time = (0..3).map(|_| timed().0).fold(time, Duration::min);
-    }
-    if time > findings.slowest.0 {
-        findings.slowest = (time, format!("{left} | {right}"));
+    let start = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| math::compare(left, right, &policy)));
+    let mut time = start.elapsed();
+    if time > Duration::from_millis(3) {
+        // A slow one may only have lost its processor: the best of five counts.
+        let again = || {
+            let start = Instant::now();
+            drop(catch_unwind(AssertUnwindSafe(|| math::compare(left, right, &policy))));
+            start.elapsed()
+        };
+        time = (0..4).map(|_| again()).fold(time, Duration::min);
+        let fuel = result.as_ref().map_or(0, |decision| decision.fuel_spent);
+        findings.slow((time, fuel, format!("{left} | {right}")));
     }
     let Ok(decision) = result else {
         findings.panics += 1;
@@ -220,10 +235,16 @@ fn main() {
     let argument = |index| std::env::args().nth(index).and_then(|text| text.parse::<u64>().ok());
     let rounds = argument(1).unwrap_or(100_000);
     let mut state = argument(2).unwrap_or(0x5eed_1234).max(1);
+    let seconds = argument(3).map_or(Duration::MAX, Duration::from_secs);
     let seeds = seeds();
     let mut findings = Findings::default();
     let started = Instant::now();
+    let mut done = 0;
     for round in 0..rounds {
+        if round % 1024 == 0 && started.elapsed() > seconds {
+            break;
+        }
+        done = round + 1;
         let (left, right) = if round % 2 == 0 {
             (soup(&mut state), soup(&mut state))
         } else {
@@ -233,13 +254,14 @@ fn main() {
         examine(&left, &right, &mut findings);
     }
     println!(
-        "{rounds} rounds in {:?}: {} panics, {} one-sided, largest fuel {} of {}, slowest {:?} {}",
+        "{done} rounds in {:?}: {} panics, {} one-sided, largest fuel {} of {}; slowest:",
         started.elapsed(),
         findings.panics,
         findings.one_sided,
         findings.fuel,
         math::limits::FUEL,
-        findings.slowest.0,
-        findings.slowest.1
     );
+    for (time, fuel, pair) in &findings.slowest {
+        println!("{time:?} fuel {fuel} {pair:?}");
+    }
 }
