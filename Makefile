@@ -1,7 +1,7 @@
 # What can be done here. Every body is a plain command that may as well be typed by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test test-vm check bench images preflight soak clean tools toolchains libtorch
+.PHONY: help serve train test test-vm check bench images preflight soak clean tools toolchains libtorch tensorboard
 
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -20,7 +20,7 @@ train: toolchains libtorch ## Watch a small transformer learn to program from re
 	cargo build --release --locked -p judge -p trainer --bin assay --bin assay-train
 	trainer/train.sh "$(CONFIG)" "$(RUNS)" $(SEEDS)
 
-test: toolchains libtorch ## Run every test, the system tests on the real kernel among them (as root)
+test: toolchains libtorch tensorboard ## Run every test, the system tests on the real kernel among them (as root)
 	cargo build --workspace --bins --locked
 	cargo test --workspace --locked
 
@@ -62,6 +62,13 @@ libtorch: tools
 	@command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || { \
 		echo "python3 with pip is missing: apt-get install python3-pip" >&2; exit 1; }
 	@python3 trainer/libtorch.py .torch
+
+# TensorBoard itself, without what draws: a test lets it read what the trainer wrote.
+tensorboard: libtorch
+	@[ -e .tensorboard/complete ] || { rm -rf .tensorboard && \
+		python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
+		--target .tensorboard tensorboard==2.20.0 protobuf==6.33.6 "numpy<3" absl-py==2.5.1 && \
+		touch .tensorboard/complete; }
 
 # What the tests compile and run inside the sandbox, as Debian packages it: program=package. Rust is
 # not among them: slots show the toolchain that builds Assay itself.

@@ -2,6 +2,7 @@
 //! command line. Its hash goes into every checkpoint.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -141,6 +142,8 @@ pub struct RolloutConfig {
     pub truncation: f64,
     /// Whether sequences that repeat themselves are stopped.
     pub stop_repetition: bool,
+    /// How long a sampler elsewhere may be silent before its part is dealt out again.
+    pub lease_ms: usize,
 }
 
 /// Learning from rewards.
@@ -258,6 +261,7 @@ impl Default for RolloutConfig {
             off_policy: OffPolicy::Composite,
             truncation: 2.0,
             stop_repetition: true,
+            lease_ms: 60_000,
         }
     }
 }
@@ -378,6 +382,7 @@ impl RunConfig {
         same.iterations = 0;
         same.judge = JudgeConfig::default();
         same.checkpoint = CheckpointConfig::default();
+        same.rollout.lease_ms = RolloutConfig::default().lease_ms;
         hexadecimal(&Sha256::digest(same.resolved().as_bytes()))
     }
 
@@ -398,6 +403,8 @@ impl RunConfig {
         within("rollout.tokens_max", rollout.tokens_max, 1, limits::TRAJECTORY_TOKENS_MAX)?;
         within("rollout.slots", rollout.slots, 1, limits::SLOTS_MAX)?;
         within("rollout.staleness", staleness, 0, limits::STALENESS_MAX)?;
+        let lease = limits::LEASE_MS;
+        within("rollout.lease_ms", rollout.lease_ms, *lease.start(), *lease.end())?;
         within("algorithm.steps", self.algorithm.steps, 1, rollout.groups)?;
         within("algorithm.epochs", self.algorithm.epochs, 1, 64)?;
         within("judge.requests", self.judge.requests, 1, limits::JUDGE_REQUESTS_MAX)?;
@@ -461,6 +468,14 @@ impl RunConfig {
             reset: Reset::Never,
             ..self.optimizer
         }
+    }
+}
+
+impl RolloutConfig {
+    /// How long a sampler elsewhere may be silent.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.lease_ms).unwrap_or(u64::MAX))
     }
 }
 

@@ -1,13 +1,14 @@
 //! How good the policy is on problems that it never trained on: the likeliest completion of each,
 //! run by the judge.
 
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 
 use crate::algorithm::importance::Segment;
 use crate::metrics::Metrics;
 use crate::policy::{Policy, Sequence};
 use crate::rollout::engine::Judging;
-use crate::rollout::sampler::{self, SampleRequest, SamplerOptions};
+use crate::rollout::sampler::{self, Heard, SampleRequest, SamplerOptions};
 use crate::rollout::{Group, Outcome};
 
 /// Evaluated problems handed to the judge together.
@@ -69,7 +70,8 @@ pub fn run(
     };
     let requests: Vec<SampleRequest> = groups.iter().map(request).collect();
     let options = SamplerOptions { temperature: 0.0, ..options.clone() };
-    sampler::sample(&policy.decoder, &options, &requests, &mut |at, sampled| {
+    sampler::sample(&policy.decoder, &options, &requests, &mut |heard| {
+        let Heard::Ended(at, sampled) = heard else { return ControlFlow::Continue(()) };
         let rollout = &mut groups[at].rollouts[0];
         rollout.finish = sampled.finish;
         rollout.segments.push(Segment {
@@ -77,6 +79,7 @@ pub fn run(
             tokens: sampled.tokens,
             inference_logprobs: sampled.logprobs,
         });
+        ControlFlow::Continue(())
     });
     let mismatch = mismatch(policy, &groups);
     judge(judging, &mut groups);

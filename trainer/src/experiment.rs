@@ -31,14 +31,14 @@ pub struct Experiment {
     pub figures: &'static [&'static str],
 }
 
-const HARD: &[&str] = &[
-    "task.levels=3",
-    "task.problems=2400",
-    "task.author_right=0.4",
-    "rollout.tokens_max=24",
-    "iterations=60",
-    "evaluation.every=5",
-    "checkpoint.every=0",
+/// Settings of all: long enough to see the order of the arms, short enough for a laptop.
+const SHORT: [&str; 4] =
+    ["iterations=40", "evaluation.every=8", "evaluation.problems=100", "checkpoint.every=0"];
+
+const OPMD_AND_REST: &[Arm] = &[
+    Arm { name: "opmd", settings: &[] },
+    Arm { name: "rest-positives", settings: &["algorithm.name=rest"] },
+    Arm { name: "rest-best", settings: &["algorithm.name=rest", "algorithm.keep=best"] },
 ];
 
 /// All experiments.
@@ -47,25 +47,34 @@ pub const EXPERIMENTS: &[Experiment] = &[
         name: "opmd_rest",
         question: "mirror descent against self-training on the same number of samples",
         config: "named_ops.toml",
-        settings: HARD,
-        arms: &[
-            Arm { name: "opmd", settings: &[] },
-            Arm { name: "rest-positives", settings: &["algorithm.name=rest"] },
-            Arm { name: "rest-best", settings: &["algorithm.name=rest", "algorithm.keep=best"] },
-        ],
-        figures: &["held_out/success", "reward/value_mean", "policy/entropy"],
+        settings: &[],
+        arms: OPMD_AND_REST,
+        figures: &["held_out/success", "reward/value_mean", "policy/entropy", "reward/pass_at_k"],
+    },
+    Experiment {
+        name: "opmd_rest_reuse",
+        question: "the same where each sample is used four times, up to three versions late",
+        config: "named_ops.toml",
+        settings: &["algorithm.epochs=4", "rollout.staleness=3"],
+        arms: OPMD_AND_REST,
+        figures: &["held_out/success", "reward/value_mean", "policy/entropy", "reward/pass_at_k"],
     },
     Experiment {
         name: "sampling",
         question: "which problems are sampled: uniform, curriculum, prioritized",
         config: "named_ops.toml",
-        settings: HARD,
+        settings: &[
+            "task.levels=3",
+            "task.problems=2400",
+            "task.author_right=0.4",
+            "rollout.tokens_max=24",
+        ],
         arms: &[
             Arm { name: "uniform", settings: &[] },
             Arm {
                 name: "curriculum",
                 settings: &[
-                    "problems={ strategy = \"curriculum\", switch = 24, difficulty = 0.9, easy_share = 0.2 }",
+                    "problems={ strategy = \"curriculum\", switch = 16, difficulty = 0.9, easy_share = 0.2 }",
                 ],
             },
             Arm {
@@ -79,19 +88,13 @@ pub const EXPERIMENTS: &[Experiment] = &[
         name: "length",
         question: "the length reward: without, from the start, after a warm-up",
         config: "named_ops.toml",
-        settings: &[
-            "task.padding=0.5",
-            "rollout.tokens_max=24",
-            "iterations=60",
-            "evaluation.every=5",
-            "checkpoint.every=0",
-        ],
+        settings: &["task.padding=0.5", "rollout.tokens_max=24"],
         arms: &[
             Arm { name: "without", settings: &[] },
             Arm { name: "from-the-start", settings: &["algorithm.length_weight=0.5"] },
             Arm {
-                name: "after-30",
-                settings: &["algorithm.length_weight=0.5", "algorithm.length_start=30"],
+                name: "after-20",
+                settings: &["algorithm.length_weight=0.5", "algorithm.length_start=20"],
             },
         ],
         figures: &["held_out/success", "held_out/tokens_mean"],
@@ -99,8 +102,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
     Experiment {
         name: "partial",
         question: "partial rollouts against whole ones",
-        config: "math_chain.toml",
-        settings: &["iterations=60", "evaluation.every=5", "checkpoint.every=0"],
+        config: "named_ops.toml",
+        settings: &["task.padding=0.5", "rollout.tokens_max=24"],
         arms: &[
             Arm { name: "whole", settings: &[] },
             Arm { name: "budget-6", settings: &["rollout.tokens_per_iteration=6"] },
@@ -109,13 +112,23 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 settings: &["rollout.tokens_per_iteration=6", "rollout.off_policy=mask_old"],
             },
         ],
-        figures: &["held_out/success", "time/iteration_seconds", "rollout/tokens"],
+        figures: &[
+            "held_out/success",
+            "time/iteration_seconds",
+            "rollout/seconds",
+            "rollout/tokens",
+        ],
     },
     Experiment {
         name: "context",
         question: "longer answers against accuracy: how many intermediate results fit",
         config: "math_chain.toml",
-        settings: &["iterations=60", "evaluation.every=5", "checkpoint.every=0"],
+        settings: &[
+            "task.operations=4",
+            "task.kinds=1",
+            "task.problems=8000",
+            "task.author_right=0.95",
+        ],
         arms: &[
             Arm { name: "no-steps", settings: &["task.steps_every=0", "rollout.tokens_max=4"] },
             Arm { name: "every-second", settings: &["task.steps_every=2", "rollout.tokens_max=6"] },
@@ -124,6 +137,15 @@ pub const EXPERIMENTS: &[Experiment] = &[
         figures: &["held_out/success", "held_out/tokens_mean"],
     },
 ];
+
+impl Experiment {
+    /// The settings of an arm, in the order in which they count.
+    #[must_use]
+    pub fn settings_of(&self, arm: &Arm) -> Vec<String> {
+        let all = SHORT.iter().chain(self.settings).chain(arm.settings);
+        all.map(|setting| (*setting).to_owned()).collect()
+    }
+}
 
 /// The experiment of this name.
 #[must_use]
@@ -181,12 +203,7 @@ mod tests {
         for experiment in EXPERIMENTS {
             assert!(experiment.arms.len() > 1);
             for arm in experiment.arms {
-                let settings: Vec<String> = experiment
-                    .settings
-                    .iter()
-                    .chain(arm.settings)
-                    .map(|setting| (*setting).to_owned())
-                    .collect();
+                let settings = experiment.settings_of(arm);
                 let read = RunConfig::read(&configs.join(experiment.config), &settings);
                 assert!(read.is_ok(), "{} {}: {read:?}", experiment.name, arm.name);
             }
@@ -202,6 +219,17 @@ mod tests {
             RunConfig::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
             read += 1;
         }
-        assert!(read >= 3, "{read} configurations");
+        assert!(read >= 4, "{read} configurations");
+    }
+
+    #[test]
+    fn the_configuration_for_a_gpu_has_twenty_five_million_parameters() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let config = RunConfig::read(&configs.join("named_ops_25m.toml"), &[]).unwrap();
+        let task = config.task.build();
+        let vocabulary = task.tokenizer().unwrap().vocabulary();
+        let parameters = config.new_model(vocabulary, 16).unwrap().parameters();
+        assert!((24_000_000..28_000_000).contains(&parameters), "{parameters}");
+        assert!(task.problems().iter().any(|problem| problem.difficulty == 1.0));
     }
 }

@@ -15,7 +15,7 @@
 //! | [`update`] | rewards to advantages to train steps |
 //! | [`model`], [`policy`] | the network, its files, its tokenizer; log-probabilities |
 //! | [`optimizer`], [`checkpoint`] | AdamW; what a run goes on from |
-//! | [`metrics`], [`tensorboard`], [`view`], [`mod@plot`] | what people look at |
+//! | [`metrics`], [`tensorboard`], [`exporter`], [`view`], [`mod@plot`] | what people look at |
 //!
 //! A reward that is not valid is masked and counted, never trained as 0. Every random number belongs
 //! to a key, so that a run is a function of its configuration and of the rewards it is given.
@@ -27,6 +27,7 @@ pub mod config;
 pub mod device;
 pub mod evaluate;
 pub mod experiment;
+pub mod exporter;
 pub mod limits;
 pub mod metrics;
 pub mod model;

@@ -38,10 +38,20 @@ pub const JUDGE_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub const BARREN_ITERATIONS_MAX: u32 = 8;
 /// How long the run may wait for one thing before it says for what.
 pub const SILENT_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long an HTTP request between trainer processes may take.
-pub const WORKER_REQUEST_TIME_MAX: Duration = Duration::from_secs(600);
+/// Bytes of weights in shared memory.
+pub const SHARED_BYTES_MAX: u64 = 64 << 30;
+/// How long a worker may be silent before its part is dealt out again: least and most.
+pub const LEASE_MS: std::ops::RangeInclusive<usize> = 50..=3_600_000;
+/// How often a worker that samples says so.
+pub const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// Requests to one external engine open at once.
+pub const ENGINE_REQUESTS_MAX: usize = 64;
+/// Versions of weights that are kept in a folder for external engines.
+pub const ENGINE_FOLDERS_KEPT: usize = 2;
 /// Attempts at one part of the sampling by different workers.
 pub const WORKER_ATTEMPTS_MAX: u32 = 8;
+/// Warm starts whose weights are kept for runs that start alike.
+pub const WARM_STARTS_KEPT: usize = 8;
 /// Tokens at the end of a trajectory that are searched for a repetition.
 pub const REPETITION_WINDOW: usize = 512;
 /// The longest period that counts as a repetition.

@@ -1,5 +1,5 @@
 //! The command line of the trainer.
-#![expect(clippy::print_stdout, reason = "a command line prints")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,14 @@ use trainer::experiment::{self, Experiment};
 use trainer::model::Tokenizer;
 use trainer::parallel::{Reduce, Single, TcpRanks};
 use trainer::rollout::engine::Backend;
+use trainer::rollout::external::{EngineKind, EngineOptions, ExternalEngines};
 use trainer::rollout::pool::WorkerPool;
 use trainer::rollout::worker;
+use trainer::setup::Learner;
 use trainer::train::{Parts, Run};
 use trainer::view::View;
-use trainer::{device, plot, setup, warm_start};
+use trainer::warm_start::WarmStarts;
+use trainer::{device, exporter, limits, plot, setup};
 
 /// Trains language models on rewards from really executed programs.
 #[derive(Debug, Parser)]
@@ -63,7 +66,7 @@ enum Command {
     },
     /// Run an experiment: several arms, several seeds, a plot and a table
     Experiment {
-        /// Which: opmd_rest, sampling, length, partial, context
+        /// Which: opmd_rest, opmd_rest_reuse, sampling, length, partial, context
         name: String,
         /// Where its runs, plot and table are kept
         #[arg(long, value_name = "FOLDER")]
@@ -111,6 +114,18 @@ struct RunArguments {
     /// Rollout workers that sample instead of this process, as host:port,host:port
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     workers: Vec<String>,
+    /// Engines that sample instead of this process, and whose they are
+    #[arg(long, value_name = "KIND", requires_all = ["engines", "weights"], conflicts_with = "workers")]
+    engine: Option<EngineKind>,
+    /// Their addresses, as host:port,host:port
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', requires = "engine")]
+    engines: Vec<String>,
+    /// A folder that engines see under the same name; each version of the weights is written there
+    #[arg(long, value_name = "FOLDER", requires = "engine")]
+    weights: Option<PathBuf>,
+    /// Where Prometheus reads the run's figures, as host:port
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<String>,
     /// Where other ranks of data-parallel training come to, as host:port
     #[arg(long, value_name = "ADDRESS", requires = "ranks")]
     rendezvous: Option<String>,
@@ -132,12 +147,14 @@ struct Place {
     device: String,
 }
 
-/// Who helps with a run.
+/// Who helps with a run, and who watches.
 #[derive(Debug, Default)]
 struct Crew {
     workers: Vec<String>,
+    engines: Option<(EngineKind, Vec<String>, PathBuf)>,
     rendezvous: Option<String>,
     ranks: usize,
+    metrics: Option<String>,
 }
 
 fn main() -> Result<()> {
@@ -149,8 +166,10 @@ fn main() -> Result<()> {
             let (config, device) = place.open(&config)?;
             let mut learner = setup::learner(&config, device).map_err(|reason| anyhow!(reason))?;
             let mut links = TcpRanks::join(&join, rank, ranks).map_err(|reason| anyhow!(reason))?;
-            let iterations = trainer::train::follow(&config, &mut learner.policy, &mut links)
-                .map_err(|reason| anyhow!(reason))?;
+            let ends = learner.judging.turn_ends();
+            let iterations =
+                trainer::train::follow(&config, (&mut learner.policy, &ends), &mut links)
+                    .map_err(|reason| anyhow!(reason))?;
             println!("rank {rank}: {iterations} iterations");
             Ok(())
         }
@@ -176,9 +195,15 @@ fn run(arguments: &RunArguments) -> Result<()> {
     }
     let device = device::open(&arguments.device).map_err(|reason| anyhow!(reason))?;
     tch::set_num_threads(arguments.threads);
-    let (workers, rendezvous) = (arguments.workers.clone(), arguments.rendezvous.clone());
-    let crew = Crew { workers, rendezvous, ranks: arguments.ranks };
-    train(config, &arguments.out, device, &crew)
+    let engines = arguments.engine.zip(arguments.weights.clone());
+    let crew = Crew {
+        workers: arguments.workers.clone(),
+        engines: engines.map(|(kind, folder)| (kind, arguments.engines.clone(), folder)),
+        rendezvous: arguments.rendezvous.clone(),
+        ranks: arguments.ranks,
+        metrics: arguments.metrics.clone(),
+    };
+    train(config, (&arguments.out, device), &crew, &mut WarmStarts::default())
 }
 
 impl Place {
@@ -218,7 +243,12 @@ fn selftest(device: &str) -> Result<()> {
     if failed == 0 { Ok(()) } else { Err(anyhow!("{failed} checks failed on {device}")) }
 }
 
-fn train(config: RunConfig, out: &Path, device: Device, crew: &Crew) -> Result<()> {
+fn train(
+    config: RunConfig,
+    (out, device): (&Path, Device),
+    crew: &Crew,
+    warm_starts: &mut WarmStarts,
+) -> Result<()> {
     std::fs::create_dir_all(out)?;
     std::fs::write(out.join("config.toml"), config.resolved())?;
     let mut view = View::new(&config);
@@ -228,16 +258,13 @@ fn train(config: RunConfig, out: &Path, device: Device, crew: &Crew) -> Result<(
         let task = learner.judging.task.as_ref();
         let tokenizer: &Tokenizer = &learner.judging.tokenizer;
         let mut last = 0.0;
-        warm_start::run(&config, &mut learner.policy, (task, tokenizer), &mut |_, loss| {
-            last = loss
-        })?;
-        view.say(&format!("warm start: {} steps, loss {last:.3}", config.warm_start.steps));
+        warm_starts
+            .run(&config, &mut learner.policy, (task, tokenizer), &mut |_, loss| last = loss)?;
+        if last > 0.0 {
+            view.say(&format!("warm start: {} steps, loss {last:.3}", config.warm_start.steps));
+        }
     }
-    let backend: Box<dyn Backend> = if crew.workers.is_empty() {
-        Box::new(setup::local_backend(&learner.policy, &learner.options)?)
-    } else {
-        Box::new(WorkerPool::new(crew.workers.clone()).map_err(|reason| anyhow!(reason))?)
-    };
+    let backend = backend(&config, crew, &learner)?;
     let ranks: Box<dyn Reduce> = match &crew.rendezvous {
         Some(address) => {
             let listener = std::net::TcpListener::bind(address)?;
@@ -254,10 +281,38 @@ fn train(config: RunConfig, out: &Path, device: Device, crew: &Crew) -> Result<(
         options: learner.options,
         ranks,
         observer: Box::new(move |iteration, metrics| view.show(iteration, metrics)),
+        alarm: Box::new(|awaited| eprintln!("{awaited}")),
+        patience: limits::SILENT_WAIT_MAX,
     };
-    let found = Run::open(parts)?.train()?;
+    let run = Run::open(parts)?;
+    if let Some(address) = &crew.metrics {
+        let bound = exporter::serve(address, run.registry())?;
+        println!("metrics at http://{bound}/metrics");
+    }
+    let found = run.train()?;
     println!("held-out success {:.3}", found.success);
     Ok(())
+}
+
+/// Who samples: this process, workers, or engines of others.
+fn backend(config: &RunConfig, crew: &Crew, learner: &Learner) -> Result<Box<dyn Backend>> {
+    let lease = config.rollout.lease();
+    if let Some((kind, addresses, folder)) = &crew.engines {
+        let options = EngineOptions {
+            kind: *kind,
+            addresses: addresses.clone(),
+            folder: folder.clone(),
+            lease,
+        };
+        let model = (learner.policy.decoder.config(), learner.judging.tokenizer.json());
+        let engines = ExternalEngines::new(&options, &learner.options, model);
+        return Ok(Box::new(engines.map_err(|reason| anyhow!(reason))?));
+    }
+    if crew.workers.is_empty() {
+        return Ok(Box::new(setup::local_backend(&learner.policy, &learner.options)?));
+    }
+    let pool = WorkerPool::new(crew.workers.clone(), lease).map_err(|reason| anyhow!(reason))?;
+    Ok(Box::new(pool))
 }
 
 /// Runs what is not finished yet, arm by arm within each seed; then draws and tabulates.
@@ -268,16 +323,16 @@ fn run_experiment(
     settings: &[String],
 ) -> Result<()> {
     tch::set_num_threads(1);
-    let mut runs = Vec::new();
+    let (mut runs, mut warm_starts) = (Vec::new(), WarmStarts::default());
     for seed in 1..=seeds {
         for arm in experiment.arms {
-            let own = experiment.settings.iter().chain(arm.settings).map(|set| (*set).to_owned());
-            let mut all: Vec<String> = own.chain(settings.iter().cloned()).collect();
+            let mut all = experiment.settings_of(arm);
+            all.extend(settings.iter().cloned());
             all.push(format!("seed={seed}"));
             let config = RunConfig::read(&configs.join(experiment.config), &all)?;
             let folder = out.join(experiment.name).join(format!("{}-seed-{seed}", arm.name));
             println!("== {}, arm {}, seed {seed}", experiment.name, arm.name);
-            train(config, &folder, Device::Cpu, &Crew::default())?;
+            train(config, (&folder, Device::Cpu), &Crew::default(), &mut warm_starts)?;
             runs.push(folder);
         }
     }

@@ -1,13 +1,15 @@
 //! Does this device compute what the trainer needs? Each answer is compared with one of the CPU in 64
 //! bits.
 
+use std::ops::ControlFlow;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::model::config::{ModelConfig, RopeScaling};
 use crate::model::{Decoder, Family};
 use crate::optimizer::{AdamW, OptimizerConfig};
 use crate::policy::{Policy, Sequence, SequenceBatch};
-use crate::rollout::sampler::{SampleRequest, SamplerOptions, sample};
+use crate::rollout::sampler::{Heard, SampleRequest, SamplerOptions, sample};
 
 /// One thing that was tried, and by how much it was off.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,11 +126,13 @@ fn draws(device: Device) -> Finding {
     };
     let requests: Vec<SampleRequest> = (0..32).map(request).collect();
     let mut difference = 0.0_f64;
-    sample(&there.decoder, &options, &requests, &mut |at, sampled| {
+    sample(&there.decoder, &options, &requests, &mut |heard| {
+        let Heard::Ended(at, sampled) = heard else { return ControlFlow::Continue(()) };
         let sequence = Sequence { prompt: &requests[at].prompt, completion: &sampled.tokens };
         for (one, other) in here.logprobs(&[sequence])[0].iter().zip(&sampled.logprobs) {
             difference = difference.max(f64::from((one - other).abs()));
         }
+        ControlFlow::Continue(())
     });
     Finding { difference, ..missing }
 }

@@ -9,16 +9,16 @@
 //! function of the configuration and of rewards, so that a run that was killed and goes on from its
 //! last checkpoint ends with the same weights as one that was not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::checkpoint::{self, Assigned, Checkpoint, TrainerState};
 use crate::config::RunConfig;
 use crate::evaluate::{self, Evaluation};
-use crate::limits::{BARREN_ITERATIONS_MAX, SILENT_WAIT_MAX};
+use crate::limits::BARREN_ITERATIONS_MAX;
 use crate::metrics::{Metrics, MetricsLog};
 use crate::model::ModelError;
 use crate::optimizer::AdamW;
@@ -26,8 +26,8 @@ use crate::parallel::{Reduce, TcpRanks};
 use crate::policy::{Policy, Weights};
 use crate::problems::ProblemTable;
 use crate::rollout::Group;
-use crate::rollout::engine::{self, Assignment, Backend, Event, Judging, SampledBatch};
-use crate::rollout::judge::Judged;
+use crate::rollout::engine::{self, Assignment, Backend, Event, Judging};
+use crate::rollout::inbox::Inbox;
 use crate::rollout::ledger::{Ledger, LedgerError};
 use crate::rollout::sampler::SamplerOptions;
 use crate::rollout::store::{FateRecord, Latest, ReplayStore, StoreError, StoredBatch};
@@ -72,6 +72,9 @@ pub enum TrainError {
 /// Hears of each iteration's figures.
 pub type Observer = Box<dyn FnMut(u64, &Metrics)>;
 
+/// Hears, in words, what a run waits for when it waits long.
+pub type Alarm = Box<dyn FnMut(&str)>;
+
 /// What a run is given.
 pub struct Parts {
     /// The configuration.
@@ -90,6 +93,10 @@ pub struct Parts {
     pub ranks: Box<dyn Reduce>,
     /// Who watches.
     pub observer: Observer,
+    /// Who is told what the run waits for.
+    pub alarm: Alarm,
+    /// How long it waits for one thing before it says for what.
+    pub patience: Duration,
 }
 
 impl std::fmt::Debug for Parts {
@@ -110,13 +117,6 @@ pub struct Run {
     log: MetricsLog,
     start: Instant,
     checkpoint_seconds: f64,
-}
-
-/// The state of a batch that is awaited.
-#[derive(Default)]
-struct Inbox {
-    sampled: BTreeMap<u64, SampledBatch>,
-    judged: BTreeMap<u64, Judged>,
 }
 
 impl std::fmt::Debug for Run {
@@ -357,32 +357,24 @@ impl Run {
 
     /// Waits for the next batch with all its rewards; says for what if it takes long.
     fn wait(
-        &self,
+        &mut self,
         events: &Receiver<Event>,
         inbox: &mut Inbox,
         metrics: &mut Metrics,
     ) -> Result<StoredBatch, TrainError> {
         let wanted = self.state.version;
         let start = Instant::now();
-        let mut sampled_at = inbox.sampled.contains_key(&wanted).then_some(start);
         while !inbox.complete(wanted) {
-            match events.recv_timeout(SILENT_WAIT_MAX) {
-                Ok(Event::Sampled(batch)) => {
-                    if batch.batch == wanted {
-                        sampled_at = Some(Instant::now());
-                    }
-                    inbox.sampled.insert(batch.batch, batch);
-                }
-                Ok(Event::Judged(judged)) => {
-                    inbox.judged.insert(judged.group, judged);
-                }
-                Ok(Event::Failed(reason)) => return Err(TrainError::Sampling(reason)),
+            match events.recv_timeout(self.parts.patience) {
+                Ok(event) => inbox.hear(event).map_err(TrainError::Sampling)?,
                 Err(RecvTimeoutError::Timeout) => self.tell(&inbox.awaited(wanted), start),
                 Err(RecvTimeoutError::Disconnected) => return Err(engine_gone()),
             }
         }
         metrics.set("time/wait_seconds", start.elapsed().as_secs_f64());
-        let for_reward = sampled_at.map_or(0.0, |at| at.elapsed().as_secs_f64());
+        // Of a batch that was sampled before this began, all of the waiting was for rewards.
+        let for_reward =
+            inbox.sampled_at(wanted).map_or(0.0, |at| at.max(start).elapsed().as_secs_f64());
         metrics.set("time/wait_for_reward_seconds", for_reward);
         let (stored, fresh) = inbox.take(wanted, metrics);
         if fresh {
@@ -391,17 +383,13 @@ impl Run {
         Ok(stored)
     }
 
-    #[expect(
-        clippy::print_stderr,
-        reason = "a run that stands still must say so to whoever watches"
-    )]
-    fn tell(&self, awaited: &str, since: Instant) {
-        let seconds = since.elapsed().as_secs();
-        let pending = self.state.ledger.pending();
-        eprintln!(
-            "iteration {}: waiting for {awaited} for {seconds} s; {pending} groups are pending",
-            self.state.version
-        );
+    /// Names what the run waits for, so that one that stands still says why.
+    fn tell(&mut self, awaited: &str, since: Instant) {
+        let (seconds, pending) = (since.elapsed().as_secs(), self.state.ledger.pending());
+        let iteration = self.state.version;
+        (self.parts.alarm)(&format!(
+            "iteration {iteration}: waiting for {awaited} for {seconds} s; {pending} groups are pending"
+        ));
     }
 
     fn update(&mut self, batch: &StoredBatch, metrics: &mut Metrics) -> Result<Report, TrainError> {
@@ -412,7 +400,8 @@ impl Run {
         metrics.set("staleness/pending_groups", self.state.ledger.pending() as f64);
         metrics.set("partial/carried_groups", batch.carry.len() as f64);
         self.parts.ranks.share(version, &batch.groups).map_err(TrainError::Rank)?;
-        let updater = Updater { config: &self.parts.config, iteration: version };
+        let turn_ends = self.parts.judging.turn_ends();
+        let updater = Updater { config: &self.parts.config, iteration: version, turn_ends };
         let parts = (&mut self.parts.policy, &mut self.optimizer);
         let report = updater
             .run(parts, &batch.groups, self.parts.ranks.as_mut(), metrics)
@@ -471,56 +460,6 @@ impl Run {
     }
 }
 
-impl Inbox {
-    /// Whether the batch is sampled and all its groups are judged.
-    fn complete(&self, batch: u64) -> bool {
-        self.sampled.get(&batch).is_some_and(|sampled| {
-            sampled.stored || sampled.groups.iter().all(|g| self.judged.contains_key(&g.id))
-        })
-    }
-
-    fn awaited(&self, batch: u64) -> String {
-        let Some(sampled) = self.sampled.get(&batch) else {
-            return format!("the sampling of batch {batch}");
-        };
-        let missing: Vec<u64> = sampled
-            .groups
-            .iter()
-            .map(|group| group.id)
-            .filter(|group| !self.judged.contains_key(group))
-            .collect();
-        format!("the judge's rewards of {} groups of batch {batch}: {missing:?}", missing.len())
-    }
-
-    /// The batch with its outcomes, and whether it was sampled just now.
-    fn take(&mut self, batch: u64, metrics: &mut Metrics) -> (StoredBatch, bool) {
-        let Some(mut sampled) = self.sampled.remove(&batch) else {
-            return (StoredBatch { groups: Vec::new(), carry: Vec::new() }, false);
-        };
-        let mut latencies = Vec::new();
-        let (mut programs, mut retries) = (0, 0);
-        for group in &mut sampled.groups {
-            let Some(judged) = self.judged.remove(&group.id) else { continue };
-            latencies.push(judged.latency.as_secs_f64() * 1000.0);
-            programs += judged.programs;
-            retries += judged.retries;
-            for (rollout, outcome) in group.rollouts.iter_mut().zip(judged.outcomes) {
-                rollout.outcome = Some(outcome);
-            }
-        }
-        metrics.spread("judge/latency_ms", latencies);
-        metrics.set("judge/programs", programs as f64);
-        metrics.set("judge/retries", f64::from(retries));
-        metrics.set("rollout/tokens", sampled.tokens as f64);
-        metrics.set("rollout/seconds", sampled.seconds);
-        metrics.set("rollout/idle_seconds", sampled.idle_seconds);
-        metrics.set("weights/first_completion_seconds", sampled.first_completion_seconds);
-        metrics.set("rollout/tokens_per_second", sampled.tokens as f64 / sampled.seconds.max(1e-9));
-        let fresh = !sampled.stored;
-        (StoredBatch { groups: sampled.groups, carry: sampled.carry }, fresh)
-    }
-}
-
 /// Stands where the engine's backend was.
 struct Nobody;
 
@@ -529,7 +468,7 @@ impl Backend for Nobody {
         &mut self,
         _weights: &Weights,
         _requests: &[crate::rollout::sampler::SampleRequest],
-        _done: &mut dyn FnMut(usize, crate::rollout::sampler::Sampled),
+        _hear: &mut dyn FnMut(crate::rollout::sampler::Heard),
     ) -> Result<(), String> {
         Err("sampling is over".to_owned())
     }
@@ -546,7 +485,7 @@ fn engine_gone() -> TrainError {
 /// In a sentence, what went wrong.
 pub fn follow(
     config: &RunConfig,
-    policy: &mut Policy,
+    (policy, turn_ends): (&mut Policy, &[u32]),
     ranks: &mut TcpRanks,
 ) -> Result<u64, String> {
     let worded = |error: ModelError| error.to_string();
@@ -563,7 +502,8 @@ pub fn follow(
     let mut iterations = 0;
     while let Some(batch) = ranks.receive_batch()? {
         policy.version = batch.iteration;
-        let updater = Updater { config, iteration: batch.iteration };
+        let turn_ends = turn_ends.to_vec();
+        let updater = Updater { config, iteration: batch.iteration, turn_ends };
         let parts = (&mut *policy, &mut optimizer);
         updater.run(parts, &batch.groups, ranks, &mut Metrics::default())?;
         iterations += 1;

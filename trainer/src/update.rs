@@ -39,10 +39,19 @@ struct Example<'a> {
     tokens: Vec<u32>,
     reference_logprobs: Vec<f32>,
     mask: Vec<f32>,
-    /// `A_j` for OPMD, 1 or 0 for ReST, the return for REINFORCE.
+    /// `A_j` for OPMD, 1 for ReST, the answer's return for REINFORCE.
     advantage: f64,
+    /// For REINFORCE, the return of each token's turn without the baseline.
+    returns: Vec<f32>,
     /// Its share in the mean over samples; the mean over groups is taken by train step.
     share: f64,
+}
+
+/// What a rollout is worth, and what was subtracted for it.
+#[derive(Clone, Copy, Debug)]
+struct Advantage {
+    value: f64,
+    baseline: f64,
 }
 
 /// The part of training that does not change within a run.
@@ -52,6 +61,8 @@ pub struct Updater<'a> {
     pub config: &'a RunConfig,
     /// Which iteration.
     pub iteration: u64,
+    /// Tokens that end a turn.
+    pub turn_ends: Vec<u32>,
 }
 
 impl Updater<'_> {
@@ -116,32 +127,53 @@ impl Updater<'_> {
     fn examples<'a>(&self, group: &'a Group, rewards: &[(usize, f64)]) -> Vec<Example<'a>> {
         let advantages = self.advantages(group, rewards);
         let mode = self.config.rollout.off_policy;
-        let example = |((at, _), advantage): (&(usize, f64), Option<f64>)| {
+        let example = |((at, reward), advantage): (&(usize, f64), Option<Advantage>)| {
             let rollout = &group.rollouts[*at];
+            let Advantage { value, baseline } = advantage?;
             Some(Example {
                 prompt: &group.prompt,
                 tokens: rollout.tokens(),
                 reference_logprobs: rollout.inference_logprobs(),
                 mask: importance::loss_mask(&rollout.segments, mode),
-                advantage: advantage?,
+                advantage: value,
+                returns: self.returns(rollout, *reward, value, baseline),
                 share: 1.0 / rewards.len() as f64,
             })
         };
         rewards.iter().zip(advantages).filter_map(example).collect()
     }
 
+    /// For REINFORCE, what each token earns: the return of its turn, less the baseline.
+    fn returns(&self, rollout: &Rollout, reward: f64, value: f64, baseline: f64) -> Vec<f32> {
+        let algorithm = &self.config.algorithm;
+        if algorithm.name != AlgorithmName::Reinforce {
+            return vec![0.0; rollout.length()];
+        }
+        let ending = if rollout.finish != Finish::Stop {
+            Ending::FormatError(algorithm.format_penalty)
+        } else if reward >= 0.5 {
+            Ending::Correct(value + baseline)
+        } else {
+            Ending::Wrong(value + baseline)
+        };
+        let (turns, count) = reinforce::turns_of_tokens(&rollout.tokens(), &self.turn_ends);
+        let returns = reinforce::turn_returns(ending, count, algorithm.gamma);
+        turns.into_iter().map(|turn| narrowed(returns[turn] - baseline)).collect()
+    }
+
     /// One for each valid reward; none where the rollout does not train.
-    fn advantages(&self, group: &Group, rewards: &[(usize, f64)]) -> Vec<Option<f64>> {
+    fn advantages(&self, group: &Group, rewards: &[(usize, f64)]) -> Vec<Option<Advantage>> {
         let algorithm = &self.config.algorithm;
         let totals = self.total_rewards(group, rewards);
         match algorithm.name {
             AlgorithmName::Opmd => {
                 let all = advantage::advantages(&totals, algorithm.baseline, algorithm.tau);
-                all.into_iter().map(Some).collect()
+                let plain = |value| Some(Advantage { value, baseline: 0.0 });
+                all.into_iter().map(plain).collect()
             }
             AlgorithmName::Rest => rest::select(&totals, algorithm.threshold, algorithm.keep)
                 .into_iter()
-                .map(|selected| selected.then_some(1.0))
+                .map(|selected| selected.then_some(Advantage { value: 1.0, baseline: 0.0 }))
                 .collect(),
             AlgorithmName::Reinforce => {
                 let mut stream = Stream::new(&[self.config.seed, 0xeef, group.id]);
@@ -150,15 +182,8 @@ impl Updater<'_> {
                 let kept_rewards: Vec<f64> =
                     totals.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(r, _)| *r).collect();
                 let baseline = algorithm.baseline.of(&kept_rewards, algorithm.tau);
-                // The tasks here have one turn, so the return is the reward itself.
-                let turn = |reward: f64| {
-                    reinforce::turn_returns(Ending::Correct(reward), 1, algorithm.gamma)[0]
-                };
-                totals
-                    .iter()
-                    .zip(kept)
-                    .map(|(reward, kept)| kept.then(|| turn(*reward) - baseline))
-                    .collect()
+                let less = |reward: &f64| Advantage { value: reward - baseline, baseline };
+                totals.iter().zip(kept).map(|(reward, kept)| kept.then(|| less(reward))).collect()
             }
         }
     }
@@ -282,13 +307,18 @@ impl Updater<'_> {
                 rest::loss(&scores.logprobs, &mask, &advantages) * share
             }
             AlgorithmName::Reinforce => {
-                let returns = advantages.unsqueeze(1) * &mask;
+                let returns = rows(|example| example.returns.clone());
                 reinforce::loss(&scores.logprobs, &mask, &returns, &weights)
             }
         };
         loss.backward();
         totals.take(&opmd, &scores.entropies, &loss);
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the tensors of training have 32 bits")]
+fn narrowed(value: f64) -> f32 {
+    value as f32
 }
 
 /// How many of the first examples fit into one forward pass; at least one.

@@ -53,7 +53,9 @@ impl View {
         let value = |name: &str| metrics.value(name);
         let held_out = self.held_out.last().copied().unwrap_or(0.0);
         let percent = |name: &str| 100.0 * value(name);
-        let part = |name: &str| 100.0 * value(name) / value("time/iteration_seconds").max(1e-9);
+        // The evaluation before the first iteration is in none.
+        let whole = value("time/iteration_seconds").max(value("time/evaluation_seconds")).max(1e-9);
+        let part = |name: &str| 100.0 * value(name) / whole;
         vec![
             format!(
                 "iteration {iteration:>4}/{}  reward {:.3}  held-out {held_out:.3} {}",
@@ -71,9 +73,10 @@ impl View {
                 value("reward/invalid"),
             ),
             format!(
-                "staleness {:.1} (max {})  sampling {:.0} tok/s  judge {:.0} ms  programs {}",
+                "staleness {:.1} (max {})  first token after {:.2} s  sampling {:.0} tok/s  judge {:.0} ms  programs {}",
                 value("staleness/versions_mean"),
                 value("staleness/versions_max"),
+                value("weights/first_token_seconds"),
                 value("rollout/tokens_per_second"),
                 value("judge/latency_ms_mean"),
                 value("judge/programs"),
@@ -99,4 +102,37 @@ fn spark(values: &[f64]) -> String {
         BARS[at]
     };
     values.iter().rev().take(40).rev().map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_view_shows_everything_that_is_asked_of_a_run() {
+        let view = View { iterations: 9, terminal: false, drawn: 0, held_out: vec![0.25] };
+        let mut metrics = Metrics::default();
+        let shown = [
+            ("reward/value_mean", 0.125, "reward 0.125"),
+            ("length/tokens_mean", 7.5, "length 7.5"),
+            ("policy/entropy", 0.375, "entropy 0.375"),
+            ("staleness/versions_mean", 1.5, "staleness 1.5"),
+            ("weights/first_token_seconds", 0.25, "first token after 0.25 s"),
+            ("rollout/tokens_per_second", 4321.0, "4321 tok/s"),
+            ("judge/latency_ms_mean", 37.0, "judge 37 ms"),
+            ("reward/invalid", 3.0, "invalid 3"),
+            ("time/iteration_seconds", 2.0, "2.00 s: "),
+            ("time/update_seconds", 0.5, "update 25 %"),
+            ("time/wait_seconds", 1.0, "waiting 50 %"),
+            ("time/idle_for_reward_share", 0.05, "for rewards 5 %"),
+        ];
+        for (name, value, _) in shown {
+            metrics.set(name, value);
+        }
+        let lines = view.lines(4, &metrics).join("\n");
+        assert!(lines.contains("iteration    4/9") && lines.contains("held-out 0.250"), "{lines}");
+        for (_, _, text) in shown {
+            assert!(lines.contains(text), "{text} is not in\n{lines}");
+        }
+    }
 }

@@ -4,11 +4,42 @@
 use tch::Kind;
 
 use crate::config::RunConfig;
+use crate::limits::WARM_STARTS_KEPT;
 use crate::model::{ModelError, Tokenizer};
 use crate::optimizer::AdamW;
-use crate::policy::{Policy, Sequence, SequenceBatch};
+use crate::policy::{Policy, Sequence, SequenceBatch, Weights};
 use crate::random::Stream;
 use crate::task::Task;
+
+/// Warm starts of this process: runs that start alike, such as the arms of an experiment, start
+/// from the same weights.
+#[derive(Debug, Default)]
+pub struct WarmStarts(Vec<(String, Weights)>);
+
+impl WarmStarts {
+    /// As [`run`], unless a run before had the same start.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn run(
+        &mut self,
+        config: &RunConfig,
+        policy: &mut Policy,
+        corpus: (&dyn Task, &Tokenizer),
+        report: &mut dyn FnMut(u64, f64),
+    ) -> Result<(), ModelError> {
+        let optimizer = config.warm_start_optimizer();
+        let decides = (config.seed, &config.task, &config.model, &config.warm_start, &optimizer);
+        let key = serde_json::to_string(&decides).map_err(|e| ModelError::Config(e.to_string()))?;
+        if let Some((_, weights)) = self.0.iter().find(|(other, _)| *other == key) {
+            return policy.load(weights);
+        }
+        run(config, policy, corpus, report)?;
+        self.0.truncate(WARM_STARTS_KEPT - 1);
+        self.0.insert(0, (key, policy.weights()));
+        Ok(())
+    }
+}
 
 /// Trains the policy; `report` hears of each step's number and loss (nats per token).
 ///

@@ -55,7 +55,7 @@ fn train(ranks: &mut dyn Reduce) -> Policy {
     let mut optimizer = AdamW::new(config.optimizer, &policy.decoder);
     for iteration in 0..3 {
         let groups = groups(&self::policy(), iteration);
-        let updater = Updater { config: &config, iteration };
+        let updater = Updater { config: &config, iteration, turn_ends: Vec::new() };
         let parts = (&mut policy, &mut optimizer);
         updater.run(parts, &groups, ranks, &mut Metrics::default()).unwrap();
     }

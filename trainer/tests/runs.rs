@@ -4,18 +4,29 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use trainer::metrics;
+use trainer::algorithm::importance::Segment;
+use trainer::config::RunConfig;
+use trainer::optimizer::AdamW;
+use trainer::parallel::Single;
+use trainer::policy::Weights;
+use trainer::problems::ProblemTable;
 use trainer::random::Stream;
+use trainer::rollout::Group;
+use trainer::rollout::engine::{Backend, LocalBackend};
 use trainer::rollout::ledger::{Fate, Ledger};
+use trainer::rollout::sampler::{Heard, SampleRequest};
 use trainer::rollout::store::ReplayStore;
+use trainer::train::Parts;
+use trainer::update::Updater;
+use trainer::{metrics, setup, warm_start};
 
 mod support;
 use support::judge::{Act, StandIn};
-use support::{SMALL_RUN, run_to_end, small_run, weights_digest};
+use support::{SMALL_RUN, parts, run_to_end, small_run, weights_digest};
 
 /// Kills of one run.
 const KILLS: usize = 20;
@@ -97,6 +108,71 @@ fn partial_rollouts_survive_kills_too() {
     kill_and_resume(&["iterations=60", "rollout.tokens_per_iteration=4", "checkpoint.every=2"]);
 }
 
+/// Waits for a half-written checkpoint of so many files; false if the process ended first. Looking
+/// goes on without a pause: a checkpoint of a small model is written in milliseconds.
+fn half_written(folder: &Path, files: usize, child: &mut Child) -> bool {
+    loop {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for entry in entries {
+            let path = entry.path();
+            let unfinished = path.extension().is_some_and(|extension| extension == "tmp");
+            if unfinished && std::fs::read_dir(&path).is_ok_and(|found| found.count() >= files) {
+                return true;
+            }
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+    }
+}
+
+/// Kills while a checkpoint is being written, at any of its files. A kill counts only if what it
+/// left is half a checkpoint.
+#[test]
+fn a_run_that_is_killed_while_it_writes_checkpoints_ends_with_the_same_weights() {
+    let settings = ["iterations=150"];
+    let judge = StandIn::start(|_| Act::Answer);
+    let wanted = {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(spawn(folder.path(), &judge.url, &settings).wait().unwrap().success());
+        weights_digest(&folder.path().join("run"))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("run/checkpoints");
+    let mut stream = Stream::new(&[23]);
+    let (mut halves, mut tries) = (Vec::new(), 0);
+    while halves.len() < KILLS && tries < 6 * KILLS {
+        tries += 1;
+        let mut child = spawn(folder.path(), &judge.url, &settings);
+        // What the kill before left is removed with the first checkpoint that is written.
+        while unfinished(&checkpoints).is_some() && child.try_wait().unwrap().is_none() {}
+        if !half_written(&checkpoints, stream.below(6), &mut child) {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        halves.extend(unfinished(&checkpoints));
+    }
+    assert_eq!(halves.len(), KILLS, "{tries} kills met a checkpoint only {halves:?}");
+    let mut distinct = halves.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert!(distinct.len() > 1, "all kills met the same file: {halves:?}");
+    assert!(spawn(folder.path(), &judge.url, &settings).wait().unwrap().success());
+    assert_eq!(weights_digest(&folder.path().join("run")), wanted);
+    assert_eq!(unfinished(&checkpoints), None, "half a checkpoint was left");
+    let fates = settled(&folder.path().join("run"));
+    assert_eq!(fates.len(), 150 * 4, "every group meets one fate");
+}
+
+/// How many files half a checkpoint has, where there is one.
+fn unfinished(checkpoints: &Path) -> Option<usize> {
+    let entries = std::fs::read_dir(checkpoints).into_iter().flatten().flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    let half = paths.find(|path| path.extension().is_some_and(|extension| extension == "tmp"))?;
+    Some(std::fs::read_dir(half).map_or(0, Iterator::count))
+}
+
 #[test]
 fn the_same_run_gives_the_same_weights_and_another_seed_others() {
     let judge = StandIn::start(|_| Act::Answer);
@@ -130,6 +206,76 @@ fn without_staleness_every_token_is_of_the_version_that_trains() {
             assert!(row.value("policy/sampler_mismatch") < 1e-4);
         }
     }
+}
+
+/// The same run without the engine, its thread and its queue: sample, wait for all rewards, train.
+fn synchronous(config: &RunConfig) -> String {
+    tch::set_num_threads(1);
+    let mut learner = setup::learner(config, tch::Device::Cpu).unwrap();
+    let judging = learner.judging;
+    let parts = (judging.task.as_ref(), &judging.tokenizer);
+    warm_start::run(config, &mut learner.policy, parts, &mut |_, _| {}).unwrap();
+    let mut backend = setup::local_backend(&learner.policy, &learner.options).unwrap();
+    let mut optimizer = AdamW::new(config.optimizer, &learner.policy.decoder);
+    let problems = ProblemTable::new(judging.task.as_ref(), config.problems, config.seed);
+    let mut next = 0;
+    for iteration in 0..config.iterations {
+        let mut groups = Vec::new();
+        for problem in problems.draw(iteration, config.rollout.groups) {
+            let prompt =
+                judging.tokenizer.encode(&judging.task.problems()[problem].prompt).unwrap();
+            groups.push(Group::new(next, problem, prompt, config.rollout.samples));
+            next += 1;
+        }
+        let samples = config.rollout.samples;
+        let request = |at: usize| {
+            let group: &Group = &groups[at / samples];
+            SampleRequest {
+                key: [group.id, (at % samples) as u64],
+                prompt: group.prompt.clone(),
+                prefix: Vec::new(),
+                budget: config.rollout.tokens_max,
+                tokens_max: config.rollout.tokens_max,
+            }
+        };
+        let requests: Vec<SampleRequest> = (0..groups.len() * samples).map(request).collect();
+        backend
+            .sample(&learner.policy.weights(), &requests, &mut |heard| {
+                let Heard::Ended(at, sampled) = heard else { return };
+                let rollout = &mut groups[at / samples].rollouts[at % samples];
+                rollout.finish = sampled.finish;
+                let (tokens, inference_logprobs) = (sampled.tokens, sampled.logprobs);
+                rollout.segments.push(Segment { version: iteration, tokens, inference_logprobs });
+            })
+            .unwrap();
+        for group in &mut groups {
+            let (results, judged) = mpsc::channel();
+            judging.submit(group, results, |judged| judged);
+            for (rollout, outcome) in group.rollouts.iter_mut().zip(judged.recv().unwrap().outcomes)
+            {
+                rollout.outcome = Some(outcome);
+            }
+        }
+        let updater = Updater { config, iteration, turn_ends: Vec::new() };
+        let parts = (&mut learner.policy, &mut optimizer);
+        updater.run(parts, &groups, &mut Single, &mut metrics::Metrics::default()).unwrap();
+        learner.policy.version = iteration + 1;
+    }
+    let tensors = learner.policy.decoder.snapshot();
+    // In the order in which files hold them.
+    let bytes = trainer::model::files::bytes_of(&tensors).unwrap();
+    let tensors = trainer::model::files::tensors_of(&bytes).unwrap();
+    trainer::model::files::digest(&tensors).unwrap()
+}
+
+#[test]
+fn without_staleness_a_run_is_the_synchronous_one_bit_for_bit() {
+    let judge = StandIn::start(|_| Act::Answer);
+    let url = format!("judge.url={}", judge.url);
+    let folder = tempfile::tempdir().unwrap();
+    let config = small_run(folder.path(), &[&url, "rollout.staleness=0"]);
+    let wanted = synchronous(&config);
+    assert_eq!(run_to_end(config, &folder.path().join("run")).unwrap(), wanted);
 }
 
 #[test]
@@ -213,6 +359,69 @@ fn a_judge_that_hangs_costs_its_deadline_and_nothing_more() {
     assert!(ill.result.is_ok());
     assert!(ill.with(Fate::DroppedInvalid) > 0 && ill.with(Fate::Trained) > 0);
     assert_eq!(ill.fates.len(), 6 * 4);
+}
+
+/// The run's parts with a watchdog that cannot wait, and what it said.
+fn watched(config: RunConfig, folder: &Path) -> (Parts, Arc<Mutex<Vec<String>>>) {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let mut parts = parts(config, folder);
+    let heard = Arc::clone(&said);
+    parts.alarm = Box::new(move |awaited| heard.lock().unwrap().push(awaited.to_owned()));
+    parts.patience = Duration::from_millis(20);
+    (parts, said)
+}
+
+#[test]
+fn a_run_that_waits_says_for_which_groups() {
+    let judge = StandIn::start(|n| if n == 4 { Act::Hangs } else { Act::Answer });
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("judge.url={}", judge.url);
+    let config = small_run(folder.path(), &[&url, "judge.deadline_ms=1500", "iterations=3"]);
+    let (parts, said) = watched(config, &folder.path().join("run"));
+    trainer::train::Run::open(parts).unwrap().train().unwrap();
+    let said = said.lock().unwrap();
+    let wanted = |line: &&String| line.contains("the judge's rewards of 1 groups of batch");
+    assert!(said.iter().any(|line| wanted(&line)), "{said:?}");
+}
+
+/// Samples only once it is let.
+struct Stuck(mpsc::Receiver<()>, LocalBackend);
+
+impl Backend for Stuck {
+    fn sample(
+        &mut self,
+        weights: &Weights,
+        requests: &[SampleRequest],
+        hear: &mut dyn FnMut(Heard),
+    ) -> Result<(), String> {
+        if weights.version == 0 {
+            self.0.recv().ok();
+        }
+        self.1.sample(weights, requests, hear)
+    }
+}
+
+#[test]
+fn a_run_whose_sampler_is_stuck_says_so() {
+    let judge = StandIn::start(|_| Act::Answer);
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("judge.url={}", judge.url);
+    let config = small_run(folder.path(), &[&url, "iterations=2"]);
+    let learner = setup::learner(&config, tch::Device::Cpu).unwrap();
+    let local = setup::local_backend(&learner.policy, &learner.options).unwrap();
+    let (release, released) = mpsc::channel();
+    let mut parts = parts(config, &folder.path().join("run"));
+    parts.backend = Box::new(Stuck(released, local));
+    let said = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&said);
+    parts.patience = Duration::from_millis(20);
+    parts.alarm = Box::new(move |awaited| {
+        heard.lock().unwrap().push_str(awaited);
+        release.send(()).ok();
+    });
+    trainer::train::Run::open(parts).unwrap().train().unwrap();
+    let said = said.lock().unwrap();
+    assert!(said.contains("iteration 0: waiting for the sampling of batch 0"), "{said}");
 }
 
 #[test]

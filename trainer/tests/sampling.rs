@@ -2,10 +2,12 @@
 //! whoever computes them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::ops::ControlFlow;
+
 use tch::Kind;
 use trainer::policy::{Policy, Sequence};
 use trainer::rollout::Finish;
-use trainer::rollout::sampler::{SampleRequest, Sampled, SamplerOptions, sample};
+use trainer::rollout::sampler::{Heard, SampleRequest, Sampled, SamplerOptions, sample};
 
 mod support;
 use support::tiny_decoder;
@@ -35,8 +37,11 @@ fn policy(kind: Kind) -> Policy {
 
 fn run(policy: &Policy, options: &SamplerOptions, requests: &[SampleRequest]) -> Vec<Sampled> {
     let mut all: Vec<Option<Sampled>> = requests.iter().map(|_| None).collect();
-    sample(&policy.decoder, options, requests, &mut |at, sampled| {
-        assert!(all[at].replace(sampled).is_none(), "request {at} ended twice");
+    sample(&policy.decoder, options, requests, &mut |heard| {
+        if let Heard::Ended(at, sampled) = heard {
+            assert!(all[at].replace(sampled).is_none(), "request {at} ended twice");
+        }
+        ControlFlow::Continue(())
     });
     all.into_iter().map(|sampled| sampled.expect("every request ends")).collect()
 }

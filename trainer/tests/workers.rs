@@ -5,18 +5,25 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use trainer::metrics;
 use trainer::policy::Weights;
 use trainer::rollout::engine::Backend;
 use trainer::rollout::pool::WorkerPool;
-use trainer::rollout::sampler::SampleRequest;
+use trainer::rollout::sampler::{Heard, Publication, SampleRequest, Way};
 use trainer::rollout::store::ReplayStore;
 use trainer::setup;
 
 mod support;
 use support::judge::{Act, StandIn};
 use support::{SMALL_RUN, small_run};
+
+/// Long enough for a worker on a busy machine.
+const LEASE: Duration = Duration::from_secs(120);
 
 /// A worker process; killed when dropped.
 struct Worker {
@@ -60,13 +67,123 @@ fn requests() -> Vec<SampleRequest> {
     (0..12).map(request).collect()
 }
 
-fn sample(backend: &mut dyn Backend, weights: &Weights) -> Result<Vec<Vec<u32>>, String> {
-    let mut all = vec![Vec::new(); 12];
-    backend.sample(weights, &requests(), &mut |at, sampled| {
-        assert!(all[at].is_empty(), "request {at} ended twice");
-        all[at] = sampled.tokens;
+/// The tokens of each request, and how weights came.
+type Heeded = (Vec<Vec<u32>>, Vec<Publication>);
+
+fn heed(backend: &mut dyn Backend, weights: &Weights) -> Result<Heeded, String> {
+    let (mut all, mut published) = (vec![Vec::new(); 12], Vec::new());
+    let mut first = None;
+    backend.sample(weights, &requests(), &mut |heard| match heard {
+        Heard::Published(publication) => published.push(publication),
+        Heard::Tokens => first = Some(true),
+        Heard::Ended(at, sampled) => {
+            assert!(first.is_some(), "a sequence ended before its first token was heard of");
+            assert!(all[at].is_empty(), "request {at} ended twice");
+            all[at] = sampled.tokens;
+        }
     })?;
-    Ok(all)
+    Ok((all, published))
+}
+
+fn sample(backend: &mut dyn Backend, weights: &Weights) -> Result<Vec<Vec<u32>>, String> {
+    heed(backend, weights).map(|(all, _)| all)
+}
+
+/// A learner, weights of its policy, and what this process samples with them.
+fn wanted(folder: &Path) -> (Weights, Vec<Vec<u32>>) {
+    let config = small_run(folder, &[]);
+    let learner = setup::learner(&config, tch::Device::Cpu).unwrap();
+    let mut local = setup::local_backend(&learner.policy, &learner.options).unwrap();
+    let weights = learner.policy.weights();
+    let wanted = sample(&mut local, &weights).unwrap();
+    (weights, wanted)
+}
+
+#[test]
+fn weights_come_through_shared_memory_on_one_host_and_over_http_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut weights, wanted) = wanted(folder.path());
+    let worker = Worker::start(folder.path(), "127.0.0.1:0");
+    let port = worker.address.rsplit(':').next().unwrap();
+    // The same worker by an address that does not say that it is this host.
+    let elsewhere = format!("0.0.0.0:{port}");
+    for (address, way) in [(worker.address.clone(), Way::SharedMemory), (elsewhere, Way::Http)] {
+        weights.version += 1;
+        let mut pool = WorkerPool::new(vec![address], LEASE).unwrap();
+        let (sampled, published) = heed(&mut pool, &weights).unwrap();
+        assert_eq!(sampled, wanted);
+        let ways: Vec<Way> = published.iter().map(|publication| publication.way).collect();
+        assert_eq!(ways, [way]);
+        assert!(published[0].bytes > 1000 && published[0].seconds > 0.0);
+        // The second time it has them.
+        assert_eq!(heed(&mut pool, &weights).unwrap(), (wanted.clone(), Vec::new()));
+    }
+}
+
+/// A worker that cannot see the master's memory, as in a container of its own: what it was asked.
+fn without_shared_memory() -> (String, tokio::runtime::Runtime, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let answer = move |request: axum::extract::Request| {
+        let path = request.uri().path().to_owned();
+        heard.lock().unwrap().push(path.clone());
+        let committed = heard.lock().unwrap().iter().any(|path| path.ends_with("/commit"));
+        async move {
+            match path.as_str() {
+                "/v1/sample" if !committed => StatusCode::CONFLICT.into_response(),
+                "/v1/sample" => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                path if path.ends_with("/shared") => {
+                    StatusCode::UNPROCESSABLE_ENTITY.into_response()
+                }
+                _ => StatusCode::NO_CONTENT.into_response(),
+            }
+        }
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let routes = axum::Router::new().fallback(answer);
+    runtime.spawn(async move { axum::serve(listener, routes).await });
+    (address, runtime, asked)
+}
+
+#[test]
+fn a_worker_that_cannot_see_the_memory_is_brought_the_weights_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, _) = wanted(folder.path());
+    let (address, _runtime, asked) = without_shared_memory();
+    let mut pool = WorkerPool::new(vec![address], LEASE).unwrap();
+    let error = heed(&mut pool, &weights).unwrap_err();
+    assert!(error.contains("503"), "{error}");
+    let asked = asked.lock().unwrap();
+    let first: Vec<&str> = asked.iter().take(5).map(String::as_str).collect();
+    let path = |end: &str| format!("/v1/weights/0/{end}");
+    let (shared, parts, commit) = (path("shared"), path("parts"), path("commit"));
+    assert_eq!(first, ["/v1/sample", &*shared, &*parts, &*commit, "/v1/sample"]);
+}
+
+fn signal(worker: &Worker, name: &str) {
+    let process = worker.process.id().to_string();
+    assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
+}
+
+#[test]
+fn a_worker_that_stands_still_loses_its_lease_and_serves_again_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, wanted) = wanted(folder.path());
+    let (still, other) =
+        (Worker::start(folder.path(), "127.0.0.1:0"), Worker::start(folder.path(), "127.0.0.1:0"));
+    let addresses = vec![still.address.clone(), other.address.clone()];
+    let mut pool = WorkerPool::new(addresses, Duration::from_millis(1500)).unwrap();
+    assert_eq!(sample(&mut pool, &weights).unwrap(), wanted);
+    // Stopped, it keeps its connections open and says nothing.
+    signal(&still, "-STOP");
+    assert_eq!(sample(&mut pool, &weights).unwrap(), wanted);
+    signal(&still, "-CONT");
+    let mut alone = WorkerPool::new(vec![still.address.clone()], LEASE).unwrap();
+    let second = Weights { version: weights.version + 2, ..weights };
+    assert_eq!(sample(&mut alone, &second).unwrap(), wanted);
 }
 
 #[test]
@@ -81,7 +198,7 @@ fn workers_sample_what_this_process_samples_through_death_and_return() {
     let one = Worker::start(folder.path(), "127.0.0.1:0");
     let other = Worker::start(folder.path(), "127.0.0.1:0");
     let address = other.address.clone();
-    let mut pool = WorkerPool::new(vec![one.address.clone(), address.clone()]).unwrap();
+    let mut pool = WorkerPool::new(vec![one.address.clone(), address.clone()], LEASE).unwrap();
     assert_eq!(sample(&mut pool, &first).unwrap(), wanted);
     // One dies: the one that is left does its part.
     drop(other);

@@ -30,6 +30,21 @@ pub fn turn_returns(ending: Ending, turns: usize, gamma: f64) -> Vec<f64> {
     }
 }
 
+/// The turn of each token, from 0, and how many turns there are. A turn is over with one of `ends`;
+/// what follows the last one, such as the end of the answer, belongs to it.
+#[must_use]
+pub fn turns_of_tokens(tokens: &[u32], ends: &[u32]) -> (Vec<usize>, usize) {
+    let last = tokens.iter().rposition(|token| ends.contains(token)).unwrap_or(tokens.len());
+    let mut turn = 0;
+    let mut of_token = |(at, token): (usize, &u32)| {
+        let own = turn;
+        turn += usize::from(at < last && ends.contains(token));
+        own
+    };
+    let turns: Vec<usize> = tokens.iter().enumerate().map(&mut of_token).collect();
+    (turns, turn + 1)
+}
+
 /// Which negatives train.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "rule")]
@@ -108,6 +123,15 @@ mod tests {
         assert_eq!(turn_returns(Ending::Wrong(-1.0), 2, 0.5), [-1.0, -1.0]);
         assert_eq!(turn_returns(Ending::FormatError(0.2), 2, 0.5), [-0.2, -0.2]);
         assert_eq!(turn_returns(Ending::Correct(1.0), 0, 0.5), [0.0; 0]);
+    }
+
+    #[test]
+    fn tokens_belong_to_turns() {
+        let ends = [7, 8];
+        assert_eq!(turns_of_tokens(&[7, 8, 3, 7, 1], &ends), (vec![0, 1, 2, 2, 2], 3));
+        assert_eq!(turns_of_tokens(&[3, 4, 1], &ends), (vec![0, 0, 0], 1));
+        assert_eq!(turns_of_tokens(&[3, 7], &[]), (vec![0, 0], 1));
+        assert_eq!(turns_of_tokens(&[], &ends), (vec![], 1));
     }
 
     #[test]

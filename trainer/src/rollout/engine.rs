@@ -4,12 +4,13 @@
 //! Which version samples which batch is part of the assignment, so what is sampled does not depend
 //! on how fast anything is. Training of earlier batches and judging go on meanwhile.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
 use super::judge::{JudgeClient, Judged};
-use super::sampler::{self, SampleRequest, Sampled, SamplerOptions};
+use super::sampler::{self, Heard, Publication, SampleRequest, Sampled, SamplerOptions};
 use super::store::StoredBatch;
 use super::{Finish, Group, Outcome};
 use crate::algorithm::importance::Segment;
@@ -50,8 +51,12 @@ pub struct SampledBatch {
     pub seconds: f64,
     /// How long the thread had waited for the assignment.
     pub idle_seconds: f64,
-    /// From the making of the weights to the first completion that they sampled.
-    pub first_completion_seconds: f64,
+    /// From the train step that made the weights to the first token that they sampled.
+    pub first_token_seconds: f64,
+    /// From the start of sampling to its first token: bringing the weights, and the prompts.
+    pub load_seconds: f64,
+    /// How weights came to samplers elsewhere.
+    pub published: Vec<Publication>,
     /// Whether it comes from the store, outcomes included.
     pub stored: bool,
 }
@@ -69,7 +74,8 @@ pub enum Event {
 
 /// Who samples: this process, or workers elsewhere.
 pub trait Backend: Send {
-    /// Samples all requests with these weights; `done` hears of each as it ends.
+    /// Samples all requests with these weights, bringing them to whoever lacks them; `hear` hears of
+    /// each request as it ends.
     ///
     /// # Errors
     /// In a sentence, why it is impossible.
@@ -77,7 +83,7 @@ pub trait Backend: Send {
         &mut self,
         weights: &Weights,
         requests: &[SampleRequest],
-        done: &mut dyn FnMut(usize, Sampled),
+        hear: &mut dyn FnMut(Heard),
     ) -> Result<(), String>;
 }
 
@@ -97,13 +103,16 @@ impl Backend for LocalBackend {
         &mut self,
         weights: &Weights,
         requests: &[SampleRequest],
-        done: &mut dyn FnMut(usize, Sampled),
+        hear: &mut dyn FnMut(Heard),
     ) -> Result<(), String> {
         if self.version != Some(weights.version) {
             self.decoder.load(&weights.tensors).map_err(|error| error.to_string())?;
             self.version = Some(weights.version);
         }
-        sampler::sample(&self.decoder, &self.options, requests, done);
+        sampler::sample(&self.decoder, &self.options, requests, &mut |heard| {
+            hear(heard);
+            ControlFlow::Continue(())
+        });
         Ok(())
     }
 }
@@ -144,6 +153,13 @@ impl Judging {
             judged.outcomes = ended.iter().map(outcome).collect();
             event(judged)
         });
+    }
+
+    /// Tokens that end a turn.
+    #[must_use]
+    pub fn turn_ends(&self) -> Vec<u32> {
+        let words = self.task.turn_ends().iter();
+        words.filter_map(|word| self.tokenizer.token(word)).collect()
     }
 
     /// The text of a completion, without its stop token.
@@ -201,7 +217,9 @@ fn restored(assignment: &Assignment, stored: StoredBatch) -> SampledBatch {
         tokens: 0,
         seconds: 0.0,
         idle_seconds: 0.0,
-        first_completion_seconds: 0.0,
+        first_token_seconds: 0.0,
+        load_seconds: 0.0,
+        published: Vec::new(),
         stored: true,
     }
 }
@@ -230,14 +248,21 @@ impl Work<'_> {
                 }
             }
         }
-        let (mut tokens, mut first) = (0, None);
+        let (mut tokens, mut first, mut published) = (0, None, Vec::new());
         let made = assignment.weights.made;
         let mut open = vec![0_usize; groups.len()];
         for (at, _) in &places {
             open[*at] += 1;
         }
-        backend.sample(&assignment.weights, &requests, &mut |request, sampled| {
-            first.get_or_insert_with(|| made.elapsed().as_secs_f64());
+        backend.sample(&assignment.weights, &requests, &mut |heard| {
+            let (request, sampled) = match heard {
+                Heard::Published(publication) => return published.push(publication),
+                Heard::Tokens => {
+                    first.get_or_insert_with(|| (made.elapsed(), start.elapsed()));
+                    return;
+                }
+                Heard::Ended(request, sampled) => (request, sampled),
+            };
             let (at, sample) = places[request];
             tokens += sampled.tokens.len();
             self.take(&mut groups[at], sample, sampled);
@@ -247,6 +272,7 @@ impl Work<'_> {
             }
         })?;
         let (groups, carry) = groups.into_iter().partition(Group::finished);
+        let (since_made, since_start) = first.unwrap_or_default();
         Ok(SampledBatch {
             batch: assignment.batch,
             version: self.version,
@@ -255,7 +281,9 @@ impl Work<'_> {
             tokens,
             seconds: start.elapsed().as_secs_f64(),
             idle_seconds: 0.0,
-            first_completion_seconds: first.unwrap_or(0.0),
+            first_token_seconds: since_made.as_secs_f64(),
+            load_seconds: since_start.as_secs_f64(),
+            published,
             stored: false,
         })
     }

@@ -1,10 +1,14 @@
 //! From problems to rewarded rollouts: sampling, judging, and the store in between.
 
 pub mod engine;
+pub mod external;
+mod http;
+pub mod inbox;
 pub mod judge;
 pub mod ledger;
 pub mod pool;
 pub mod sampler;
+pub mod shared_memory;
 pub mod store;
 pub mod worker;
 

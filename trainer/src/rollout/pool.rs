@@ -1,24 +1,23 @@
 //! The master's side of rollout workers: deals requests out to those that answer, brings them the
-//! weights that they lack, and deals out again what a worker did not finish.
+//! weights that they lack, and deals out again what a worker did not finish. A worker has its part by
+//! lease: one that is silent for longer than that has lost it, whatever it is doing.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use tch::Tensor;
-use tokio::net::TcpStream;
 
 use super::engine::Backend;
-use super::sampler::{SampleRequest, Sampled};
+use super::http::{self, Call, worded};
+use super::sampler::{Heard, Publication, SampleRequest, Way};
+use super::shared_memory::{self, SharedWeights};
 use super::worker::{CHECKSUM, SampleBody, SampleLine};
-use crate::limits::{BUCKET_BYTES, LINE_BYTES_MAX, WORKER_ATTEMPTS_MAX, WORKER_REQUEST_TIME_MAX};
+use crate::limits::{BUCKET_BYTES, LINE_BYTES_MAX, WORKER_ATTEMPTS_MAX};
 use crate::model::files::{bytes_of, hexadecimal};
 use crate::policy::Weights;
 
@@ -29,23 +28,28 @@ const PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct WorkerPool {
     addresses: Vec<String>,
+    lease: Duration,
     runtime: tokio::runtime::Runtime,
-    parts: Option<(u64, Arc<Parts>)>,
+    parts: Option<Arc<Parts>>,
 }
 
 /// A version as it travels.
 #[derive(Debug)]
 struct Parts {
     version: u64,
-    bodies: Vec<(Bytes, String)>,
+    weights: Mutex<Weights>,
+    /// Made for the first worker that needs them.
+    bodies: OnceLock<Result<Vec<(Bytes, String)>, String>>,
+    /// For workers on this host, where there are any and there is room.
+    shared: Option<SharedWeights>,
 }
 
 impl WorkerPool {
-    /// A pool; nobody is asked yet.
+    /// A pool; nobody is asked yet. A worker that says nothing for a `lease` has lost its part.
     ///
     /// # Errors
     /// No address, or no thread.
-    pub fn new(addresses: Vec<String>) -> Result<Self, String> {
+    pub fn new(addresses: Vec<String>, lease: Duration) -> Result<Self, String> {
         if addresses.is_empty() {
             return Err("no rollout worker is named".to_owned());
         }
@@ -55,17 +59,18 @@ impl WorkerPool {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { addresses, runtime, parts: None })
+        Ok(Self { addresses, lease, runtime, parts: None })
     }
 
     fn parts(&mut self, weights: &Weights) -> Result<Arc<Parts>, String> {
-        if let Some((version, parts)) = &self.parts
-            && *version == weights.version
-        {
+        if let Some(parts) = self.parts.as_ref().filter(|parts| parts.version == weights.version) {
             return Ok(Arc::clone(parts));
         }
-        let parts = Arc::new(Parts::of(weights)?);
-        self.parts = Some((weights.version, Arc::clone(&parts)));
+        // The memory of the version before is given back first.
+        self.parts = None;
+        let local = self.addresses.iter().any(|address| shared_memory::is_local(address));
+        let parts = Arc::new(Parts::of(weights, local));
+        self.parts = Some(Arc::clone(&parts));
         Ok(parts)
     }
 }
@@ -75,7 +80,7 @@ impl Backend for WorkerPool {
         &mut self,
         weights: &Weights,
         requests: &[SampleRequest],
-        done: &mut dyn FnMut(usize, Sampled),
+        hear: &mut dyn FnMut(Heard),
     ) -> Result<(), String> {
         let parts = self.parts(weights)?;
         let mut open: Vec<usize> = (0..requests.len()).collect();
@@ -93,18 +98,24 @@ impl Backend for WorkerPool {
             let turned = self.addresses.iter().cycle().skip(attempt as usize);
             for (places, address) in open.chunks(share).zip(turned) {
                 let asked = places.iter().map(|at| (*at, requests[*at].clone())).collect();
-                let task = ask(address.clone(), Arc::clone(&parts), asked, lines.clone());
-                self.runtime.spawn(task);
+                let worker = Worker {
+                    address: address.clone(),
+                    parts: Arc::clone(&parts),
+                    lease: self.lease,
+                    lines: lines.clone(),
+                };
+                self.runtime.spawn(worker.ask(asked));
             }
             drop(lines);
             let mut finished = vec![false; requests.len()];
             for line in received {
                 match line {
-                    Ok((at, sampled)) if open.contains(&at) && !finished[at] => {
+                    Ok(Heard::Ended(at, sampled)) if open.contains(&at) && !finished[at] => {
                         finished[at] = true;
-                        done(at, sampled);
+                        hear(Heard::Ended(at, sampled));
                     }
-                    Ok(_) => {}
+                    Ok(Heard::Ended(..)) => {}
+                    Ok(other) => hear(other),
                     Err(why) => reason = why,
                 }
             }
@@ -118,137 +129,165 @@ impl Backend for WorkerPool {
     }
 }
 
-type Line = Result<(usize, Sampled), String>;
+type Line = Result<Heard, String>;
 
-/// Asks one worker; what it does not finish is heard of as an error.
-async fn ask(
+/// One worker and its part of one attempt.
+struct Worker {
     address: String,
     parts: Arc<Parts>,
-    asked: Vec<(usize, SampleRequest)>,
+    lease: Duration,
     lines: Sender<Line>,
-) {
-    let work = async {
+}
+
+impl Worker {
+    /// Asks; what is not finished is heard of as an error.
+    async fn ask(self, asked: Vec<(usize, SampleRequest)>) {
+        if let Err(reason) = self.work(asked).await {
+            self.tell(Err(format!("worker {}: {reason}", self.address)));
+        }
+    }
+
+    async fn work(&self, asked: Vec<(usize, SampleRequest)>) -> Result<(), String> {
         let (places, requests): (Vec<usize>, Vec<SampleRequest>) = asked.into_iter().unzip();
-        let body = SampleBody { version: parts.version, requests };
+        let body = SampleBody { version: self.parts.version, requests };
         let body: Bytes = serde_json::to_vec(&body).map_err(worded)?.into();
-        let post = || send(&address, (Method::POST, "/v1/sample"), (body.clone(), None));
+        let path = "/v1/sample";
+        let post =
+            || self.send(Call { method: Method::POST, path, body: body.clone(), header: None });
         let mut response = post().await?;
         if response.status() == StatusCode::CONFLICT {
-            publish(&address, &parts).await?;
+            let publication = self.publish().await?;
+            self.tell(Ok(Heard::Published(publication)));
             response = post().await?;
         }
         if !response.status().is_success() {
             return Err(format!("answered {}", response.status()));
         }
-        read(response.into_body(), &places, &lines).await
-    };
-    let ended = tokio::time::timeout(WORKER_REQUEST_TIME_MAX, work).await;
-    let failure = match ended {
-        Ok(Ok(())) => return,
-        Ok(Err(reason)) => reason,
-        Err(_) => "took too long".to_owned(),
-    };
-    // The receiver is gone only when the run is over.
-    drop(lines.send(Err(format!("worker {address}: {failure}"))));
-}
+        self.read(response.into_body(), &places).await
+    }
 
-/// Sends all parts, one while the worker takes the one before apart, then makes them count.
-async fn publish(address: &str, parts: &Parts) -> Result<(), String> {
-    let path = format!("/v1/weights/{}", parts.version);
-    let mut last: Option<tokio::task::JoinHandle<Result<(), String>>> = None;
-    for (body, checksum) in &parts.bodies {
-        let (address, path) = (address.to_owned(), format!("{path}/parts"));
-        let (body, checksum) = (body.clone(), checksum.clone());
-        let next = tokio::spawn(async move {
-            expect_success(send(&address, (Method::PUT, &path), (body, Some(&checksum))).await?)
-        });
-        if let Some(before) = last.replace(next) {
+    async fn send(&self, call: Call<'_>) -> Result<Response<Incoming>, String> {
+        http::send(&self.address, call, self.lease).await
+    }
+
+    fn tell(&self, line: Line) {
+        // The receiver is gone only when the run is over.
+        drop(self.lines.send(line));
+    }
+
+    /// Through shared memory where the worker can see it, else in parts.
+    async fn publish(&self) -> Result<Publication, String> {
+        let start = Instant::now();
+        let publication =
+            |way, bytes| Publication { way, bytes, seconds: start.elapsed().as_secs_f64() };
+        if let Some(shared) = &self.parts.shared
+            && shared_memory::is_local(&self.address)
+        {
+            let offer = shared.offer();
+            let path = format!("/v1/weights/{}/shared", self.parts.version);
+            let body = serde_json::to_value(&offer).map_err(worded)?;
+            // One behind a forwarded port, or in a container, sees another host's processes.
+            if self.send(Call::post(&path, &body)).await?.status().is_success() {
+                return Ok(publication(Way::SharedMemory, offer.bytes));
+            }
+        }
+        let bodies = self.parts.bodies()?;
+        self.publish_parts(bodies).await?;
+        let bytes = bodies.iter().map(|(body, _)| body.len() as u64).sum();
+        Ok(publication(Way::Http, bytes))
+    }
+
+    /// Sends all parts, one while the worker takes the one before apart, then makes them count.
+    async fn publish_parts(&self, bodies: &[(Bytes, String)]) -> Result<(), String> {
+        let path = format!("/v1/weights/{}", self.parts.version);
+        let mut last: Option<tokio::task::JoinHandle<Result<(), String>>> = None;
+        for (body, checksum) in bodies {
+            let (address, path) = (self.address.clone(), format!("{path}/parts"));
+            let (body, checksum, lease) = (body.clone(), checksum.clone(), self.lease);
+            let next = tokio::spawn(async move {
+                let header = Some((CHECKSUM, checksum.as_str()));
+                let call = Call { method: Method::PUT, path: &path, body, header };
+                expect_success(&http::send(&address, call, lease).await?)
+            });
+            if let Some(before) = last.replace(next) {
+                before.await.map_err(worded)??;
+            }
+        }
+        if let Some(before) = last {
             before.await.map_err(worded)??;
         }
+        let path = format!("{path}/commit");
+        let call = Call { method: Method::POST, path: &path, body: Bytes::new(), header: None };
+        expect_success(&self.send(call).await?)
     }
-    if let Some(before) = last {
-        before.await.map_err(worded)??;
+
+    async fn read(&self, mut body: Incoming, places: &[usize]) -> Result<(), String> {
+        let mut pending: Vec<u8> = Vec::new();
+        let mut count = 0;
+        while let Some(data) = http::next(&mut body, self.lease).await? {
+            pending.extend_from_slice(&data);
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                match serde_json::from_slice(&line).map_err(worded)? {
+                    SampleLine::Alive => self.tell(Ok(Heard::Tokens)),
+                    SampleLine::Ended { index, sampled } => {
+                        let at = places.get(index).ok_or("answered what was not asked")?;
+                        count += 1;
+                        self.tell(Ok(Heard::Ended(*at, sampled)));
+                    }
+                }
+            }
+            if pending.len() > LINE_BYTES_MAX {
+                return Err("sent a line that is too long".to_owned());
+            }
+        }
+        if count == places.len() {
+            Ok(())
+        } else {
+            Err(format!("finished {count} of {}", places.len()))
+        }
     }
-    let commit = (Method::POST, &*format!("{path}/commit"));
-    expect_success(send(address, commit, (Bytes::new(), None)).await?)
 }
 
-fn expect_success(response: Response<Incoming>) -> Result<(), String> {
+fn expect_success(response: &Response<Incoming>) -> Result<(), String> {
     let status = response.status();
     if status.is_success() { Ok(()) } else { Err(format!("answered {status} to weights")) }
 }
 
-async fn read(mut body: Incoming, places: &[usize], lines: &Sender<Line>) -> Result<(), String> {
-    let mut pending: Vec<u8> = Vec::new();
-    let mut count = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(worded)?.into_data() else { continue };
-        pending.extend_from_slice(&data);
-        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = pending.drain(..=end).collect();
-            let line: SampleLine = serde_json::from_slice(&line).map_err(worded)?;
-            let at = places.get(line.index).ok_or("answered what was not asked")?;
-            count += 1;
-            drop(lines.send(Ok((*at, line.sampled))));
-        }
-        if pending.len() > LINE_BYTES_MAX {
-            return Err("sent a line that is too long".to_owned());
-        }
-    }
-    if count == places.len() {
-        Ok(())
-    } else {
-        Err(format!("finished {count} of {}", places.len()))
-    }
-}
-
-async fn send(
-    address: &str,
-    (method, path): (Method, &str),
-    (body, checksum): (Bytes, Option<&str>),
-) -> Result<Response<Incoming>, String> {
-    let stream = TcpStream::connect(address).await.map_err(worded)?;
-    stream.set_nodelay(true).map_err(worded)?;
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(worded)?;
-    // Ends with the request.
-    tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, address)
-        .header(CONTENT_TYPE, "application/json");
-    if let Some(checksum) = checksum {
-        request = request.header(CHECKSUM, checksum);
-    }
-    let request = request.body(Full::new(body)).map_err(worded)?;
-    sender.send_request(request).await.map_err(worded)
-}
-
 impl Parts {
-    fn of(weights: &Weights) -> Result<Self, String> {
-        let mut bodies = Vec::new();
-        let mut start = 0;
-        let mut size = 0;
-        let bytes = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
-        for (at, (_, tensor)) in weights.tensors.iter().enumerate() {
-            if at > start && size + bytes(tensor) > BUCKET_BYTES {
-                bodies.push(&weights.tensors[start..at]);
-                (start, size) = (at, 0);
-            }
-            size += bytes(tensor);
-        }
-        bodies.push(&weights.tensors[start..]);
-        let body = |tensors: &[(String, Tensor)]| {
-            let bytes = bytes_of(tensors).map_err(worded)?;
-            let checksum = hexadecimal(&Sha256::digest(&bytes));
-            Ok((Bytes::from(bytes), checksum))
-        };
-        let bodies = bodies.into_iter().map(body).collect::<Result<_, String>>()?;
-        Ok(Self { version: weights.version, bodies })
+    fn of(weights: &Weights, local: bool) -> Self {
+        // A host without such memory, or without room in it, has the other way.
+        let shared = if local { SharedWeights::of(weights).ok() } else { None };
+        let (version, weights) = (weights.version, Mutex::new(weights.clone()));
+        Self { version, weights, bodies: OnceLock::new(), shared }
+    }
+
+    fn bodies(&self) -> Result<&[(Bytes, String)], String> {
+        let made = self.bodies.get_or_init(|| {
+            let weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+            bodies(&weights.tensors)
+        });
+        made.as_deref().map_err(Clone::clone)
     }
 }
 
-fn worded(error: impl std::fmt::Display) -> String {
-    error.to_string()
+/// Tensors in parts, each with its checksum.
+fn bodies(tensors: &[(String, Tensor)]) -> Result<Vec<(Bytes, String)>, String> {
+    let mut parts = Vec::new();
+    let (mut start, mut size) = (0, 0);
+    let bytes = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
+    for (at, (_, tensor)) in tensors.iter().enumerate() {
+        if at > start && size + bytes(tensor) > BUCKET_BYTES {
+            parts.push(&tensors[start..at]);
+            (start, size) = (at, 0);
+        }
+        size += bytes(tensor);
+    }
+    parts.push(&tensors[start..]);
+    let body = |tensors: &[(String, Tensor)]| {
+        let bytes = bytes_of(tensors).map_err(worded)?;
+        let checksum = hexadecimal(&Sha256::digest(&bytes));
+        Ok((Bytes::from(bytes), checksum))
+    };
+    parts.into_iter().map(body).collect()
 }

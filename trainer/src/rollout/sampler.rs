@@ -5,6 +5,7 @@
 //! never on what else is in the table. The log-probability of each token is stored as it is drawn.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -60,6 +61,39 @@ pub struct Sampled {
     pub finish: Finish,
 }
 
+/// What is heard while sampling goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// New weights were brought to whoever samples.
+    Published(Publication),
+    /// One more token of every sequence that is open: the sign that sampling goes on.
+    Tokens,
+    /// A request, by its place among those asked, is over for now or for good.
+    Ended(usize, Sampled),
+}
+
+/// How weights came to a sampler elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Publication {
+    /// By which way.
+    pub way: Way,
+    /// How many bytes.
+    pub bytes: u64,
+    /// From the first byte to the moment that they count.
+    pub seconds: f64,
+}
+
+/// A way of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Memory that processes of one host share.
+    SharedMemory,
+    /// In parts over HTTP.
+    Http,
+    /// A folder in Hugging Face layout.
+    Folder,
+}
+
 /// How many tokens the cache is read in steps of, so that few shapes occur.
 const LENGTH_STEP: usize = 16;
 /// How often the end of a sequence is searched for a repetition.
@@ -73,7 +107,7 @@ struct Slot {
     position: usize,
 }
 
-/// Samples all requests; `done` gets each one's index and tokens as soon as it ends.
+/// Samples all requests; `hear` gets each one's index and tokens as soon as it ends, and may end all.
 ///
 /// # Panics
 /// If a prompt is empty or longer than the model's positions: whoever makes requests checks that.
@@ -81,7 +115,7 @@ pub fn sample(
     decoder: &Decoder,
     options: &SamplerOptions,
     requests: &[SampleRequest],
-    done: &mut dyn FnMut(usize, Sampled),
+    hear: &mut Hearer<'_>,
 ) {
     let _no_gradient = tch::no_grad_guard();
     let longest = requests.iter().map(room).max().unwrap_or(0);
@@ -100,15 +134,12 @@ pub fn sample(
         waiting: (0..requests.len()).collect(),
         slots: (0..count).map(|_| None).collect(),
     };
-    loop {
-        table.refill(done);
-        table.shrink();
-        if table.slots.iter().all(Option::is_none) {
-            return;
-        }
-        table.step(done);
-    }
+    // Broken off or at the end: either way nobody wants more.
+    while table.round(hear).is_continue() {}
 }
+
+/// Hears of sampling, and says whether it goes on.
+pub type Hearer<'a> = dyn FnMut(Heard) -> ControlFlow<()> + 'a;
 
 fn room(request: &SampleRequest) -> usize {
     request.prompt.len() + request.prefix.len() + budget(request)
@@ -128,9 +159,19 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
+    /// One token for each open sequence.
+    fn round(&mut self, hear: &mut Hearer<'_>) -> ControlFlow<()> {
+        self.refill(hear)?;
+        self.shrink();
+        if self.slots.iter().all(Option::is_none) {
+            return ControlFlow::Break(());
+        }
+        self.step(hear)
+    }
+
     /// Puts waiting requests into free slots and computes the keys and values of all but the last
     /// of their tokens.
-    fn refill(&mut self, done: &mut dyn FnMut(usize, Sampled)) {
+    fn refill(&mut self, hear: &mut Hearer<'_>) -> ControlFlow<()> {
         let mut entering: Vec<(usize, Vec<u32>)> = Vec::new();
         for at in 0..self.slots.len() {
             while self.slots[at].is_none() {
@@ -141,7 +182,7 @@ impl Table<'_> {
                 if budget(wanted) == 0 {
                     let spent = wanted.prefix.len() >= wanted.tokens_max;
                     let finish = if spent { Finish::Length } else { Finish::Budget };
-                    done(request, Sampled { finish, ..sampled });
+                    hear(Heard::Ended(request, Sampled { finish, ..sampled }))?;
                     continue;
                 }
                 let mut tokens = [wanted.prompt.as_slice(), &wanted.prefix].concat();
@@ -155,6 +196,7 @@ impl Table<'_> {
         if !entering.is_empty() {
             self.prefill(&entering);
         }
+        ControlFlow::Continue(())
     }
 
     fn prefill(&mut self, entering: &[(usize, Vec<u32>)]) {
@@ -186,7 +228,7 @@ impl Table<'_> {
     }
 
     /// Feeds one token to each slot and draws the next.
-    fn step(&mut self, done: &mut dyn FnMut(usize, Sampled)) {
+    fn step(&mut self, hear: &mut Hearer<'_>) -> ControlFlow<()> {
         let device = self.decoder.device();
         let (mut tokens, mut positions, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for slot in &self.slots {
@@ -216,13 +258,21 @@ impl Table<'_> {
         let chosen = logprobs.gather(1, &drawn.unsqueeze(1), false).squeeze_dim(1);
         let drawn = Vec::<i64>::try_from(&drawn).unwrap_or_default();
         let chosen = Vec::<f32>::try_from(chosen.to_kind(Kind::Float)).unwrap_or_default();
+        hear(Heard::Tokens)?;
         for (at, (token, logprob)) in drawn.into_iter().zip(chosen).enumerate() {
-            self.take(at, u32::try_from(token).unwrap_or(0), logprob, done);
+            self.take(at, u32::try_from(token).unwrap_or(0), logprob, hear)?;
         }
+        ControlFlow::Continue(())
     }
 
-    fn take(&mut self, at: usize, token: u32, logprob: f32, done: &mut dyn FnMut(usize, Sampled)) {
-        let Some(slot) = self.slots[at].as_mut() else { return };
+    fn take(
+        &mut self,
+        at: usize,
+        token: u32,
+        logprob: f32,
+        hear: &mut Hearer<'_>,
+    ) -> ControlFlow<()> {
+        let Some(slot) = self.slots[at].as_mut() else { return ControlFlow::Continue(()) };
         let request = &self.requests[slot.request];
         slot.sampled.tokens.push(token);
         slot.sampled.logprobs.push(logprob);
@@ -248,8 +298,9 @@ impl Table<'_> {
             && let Some(mut slot) = self.slots[at].take()
         {
             slot.sampled.finish = finish;
-            done(slot.request, slot.sampled);
+            hear(Heard::Ended(slot.request, slot.sampled))?;
         }
+        ControlFlow::Continue(())
     }
 }
 

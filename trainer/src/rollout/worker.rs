@@ -1,12 +1,15 @@
 //! A rollout worker: a process that holds a copy of the policy and samples for a master over HTTP.
 //!
-//! Weights come in parts, each with its SHA-256; a part is taken apart while the next one is under
-//! way, and a version counts only once all of it is there. A request for another version than the
+//! Weights come through shared memory where master and worker are on one host, else in parts, each
+//! with its SHA-256; a part is taken apart while the next one is under way, and a version counts only
+//! once all of it is there. A request for another version than the
 //! one held is answered 409 with the version that is: that is how a worker that died or came late is
 //! found and brought up to date.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -19,8 +22,9 @@ use sha2::{Digest as _, Sha256};
 use tch::Tensor;
 use tokio::sync::mpsc;
 
-use super::sampler::{self, SampleRequest, Sampled, SamplerOptions};
-use crate::limits::{BODY_BYTES_MAX, BUCKET_BYTES, GROUP_SAMPLES_MAX, TENSORS_MAX};
+use super::sampler::{self, Heard, SampleRequest, Sampled, SamplerOptions};
+use super::shared_memory::{self, Offer};
+use crate::limits::{ALIVE_EVERY, BODY_BYTES_MAX, BUCKET_BYTES, GROUP_SAMPLES_MAX, TENSORS_MAX};
 use crate::model::Decoder;
 use crate::model::files::{hexadecimal, tensors_of};
 
@@ -39,12 +43,17 @@ pub struct SampleBody {
 
 /// One line of its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SampleLine {
-    /// Which request.
-    pub index: usize,
-    /// What was sampled.
-    pub sampled: Sampled,
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SampleLine {
+    /// Sampling goes on: sent with the first token, then every second.
+    Alive,
+    /// A request is over.
+    Ended {
+        /// Which request.
+        index: usize,
+        /// What was sampled.
+        sampled: Sampled,
+    },
 }
 
 /// What a worker holds.
@@ -83,6 +92,7 @@ pub fn routes(decoder: Decoder, options: SamplerOptions) -> Router {
         .route("/v1/held", get(held))
         .route("/v1/weights/{version}/parts", put(part))
         .route("/v1/weights/{version}/commit", post(commit))
+        .route("/v1/weights/{version}/shared", post(shared))
         .route("/v1/sample", post(sample))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX.min(BUCKET_BYTES * 64)))
         .with_state(Arc::new(worker))
@@ -125,18 +135,34 @@ async fn commit(State(worker): State<Arc<Worker>>, Path(version): Path<u64>) -> 
         if staged.version != version {
             return Err(format!("version {version} is not here"));
         }
-        let mut model = lock(&worker.model);
-        let mut tensors = staged.tensors;
+        lock(&worker.model).load(version, staged.tensors)
+    });
+    answer(loaded.await)
+}
+
+async fn shared(
+    State(worker): State<Arc<Worker>>,
+    Path(version): Path<u64>,
+    Json(offer): Json<Offer>,
+) -> Response {
+    let loaded = tokio::task::spawn_blocking(move || {
+        let tensors = shared_memory::read(&offer)?.into_iter().collect();
+        lock(&worker.model).load(version, tensors)
+    });
+    answer(loaded.await)
+}
+
+impl Model {
+    fn load(&mut self, version: u64, mut tensors: BTreeMap<String, Tensor>) -> Result<(), String> {
         let take = |parameter: &crate::model::Parameter| {
             let name = parameter.name.clone();
             tensors.remove(&name).map(|tensor| (name, tensor))
         };
-        let ordered: Vec<_> = model.decoder.parameters().iter().filter_map(take).collect();
-        model.decoder.load(&ordered).map_err(|error| error.to_string())?;
-        model.version = Some(version);
+        let ordered: Vec<_> = self.decoder.parameters().iter().filter_map(take).collect();
+        self.decoder.load(&ordered).map_err(|error| error.to_string())?;
+        self.version = Some(version);
         Ok(())
-    });
-    answer(loaded.await)
+    }
 }
 
 async fn sample(State(worker): State<Arc<Worker>>, Json(body): Json<SampleBody>) -> Response {
@@ -161,11 +187,25 @@ async fn sample(State(worker): State<Arc<Worker>>, Json(body): Json<SampleBody>)
         if accept.send(verdict).is_err() || !go {
             return;
         }
-        sampler::sample(&model.decoder, &worker.options, &body.requests, &mut |index, sampled| {
-            if let Ok(mut line) = serde_json::to_vec(&SampleLine { index, sampled }) {
-                line.push(b'\n');
-                // A master that is gone needs nothing more; the rest is sampled in vain.
-                drop(lines.blocking_send(line.into()));
+        let mut alive: Option<Instant> = None;
+        sampler::sample(&model.decoder, &worker.options, &body.requests, &mut |heard| {
+            let line = match heard {
+                Heard::Ended(index, sampled) => SampleLine::Ended { index, sampled },
+                Heard::Tokens if alive.is_none_or(|last| last.elapsed() >= ALIVE_EVERY) => {
+                    alive = Some(Instant::now());
+                    SampleLine::Alive
+                }
+                Heard::Tokens | Heard::Published(_) if !lines.is_closed() => {
+                    return ControlFlow::Continue(());
+                }
+                // A master that is gone needs nothing more.
+                Heard::Tokens | Heard::Published(_) => return ControlFlow::Break(()),
+            };
+            let mut line = serde_json::to_vec(&line).unwrap_or_default();
+            line.push(b'\n');
+            match lines.blocking_send(line.into()) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
             }
         });
     });

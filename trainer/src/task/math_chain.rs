@@ -60,15 +60,16 @@ impl Chain {
 }
 
 impl MathChain {
-    /// Chains of two up to `operations` operations, `count` of them at most.
+    /// Chains of two up to `operations` operations of the first `kinds` kinds, `count` of them at most.
     #[must_use]
-    pub fn new(operations: usize, count: usize, author: Author) -> Self {
+    pub fn new((operations, kinds): (usize, usize), count: usize, author: Author) -> Self {
+        let kinds = kinds.clamp(1, OPERATIONS.len());
         let mut stream = Stream::new(&[0xc4a1]);
         let mut seen = std::collections::HashSet::new();
         let (mut problems, mut chains) = (Vec::new(), Vec::new());
         for at in 0..count {
             let length = 2 + at % operations.saturating_sub(1).max(1);
-            let rest = (0..length).map(|_| (stream.below(3), stream.below(10))).collect();
+            let rest = (0..length).map(|_| (stream.below(kinds), stream.below(10))).collect();
             let chain = Chain { first: stream.below(10), rest };
             let prompt = prompt(&chain);
             if seen.insert(prompt.clone()) {
@@ -109,6 +110,11 @@ impl Task for MathChain {
         words.push(RESULT);
         words.push(results.last().map_or(DIGITS[0], |result| DIGITS[*result]));
         words.join(" ")
+    }
+
+    /// Each written result is a turn of its own.
+    fn turn_ends(&self) -> &'static [&'static str] {
+        &DIGITS
     }
 
     fn submission(&self, problem: usize, completion: &str) -> Submission {

@@ -52,6 +52,11 @@ pub trait Task: fmt::Debug + Send + Sync {
     /// An answer as the author of the corpus writes it: in the right form, often wrong.
     fn author(&self, problem: usize, stream: &mut Stream) -> String;
 
+    /// Words after which a new turn begins; without any, an answer is one turn.
+    fn turn_ends(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What the judge runs for an answer.
     fn submission(&self, problem: usize, completion: &str) -> Submission;
 }
@@ -87,7 +92,14 @@ pub enum TaskConfig {
         author_right: f64,
         /// Every how many operations the author writes the result so far; 0 means never.
         steps_every: usize,
+        /// How many kinds of operations there are: sums, then differences, then products.
+        #[serde(default = "all_kinds")]
+        kinds: usize,
     },
+}
+
+fn all_kinds() -> usize {
+    3
 }
 
 impl TaskConfig {
@@ -100,9 +112,9 @@ impl TaskConfig {
                 Box::new(NamedOps::new(levels, problems, author))
             }
             Self::PythonExpr { author_right } => Box::new(PythonExpr::new(author_right)),
-            Self::MathChain { operations, problems, author_right, steps_every } => {
+            Self::MathChain { operations, problems, author_right, steps_every, kinds } => {
                 let author = math_chain::Author { right: author_right, steps_every };
-                Box::new(MathChain::new(operations, problems, author))
+                Box::new(MathChain::new((operations, kinds), problems, author))
             }
         }
     }
@@ -161,6 +173,7 @@ mod tests {
                 problems: 400,
                 author_right: 0.5,
                 steps_every: 1,
+                kinds: 3,
             }
             .build(),
         ]

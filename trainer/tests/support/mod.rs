@@ -1,6 +1,7 @@
 //! What several tests need.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod engines;
 pub(crate) mod judge;
 
 use tch::{Device, Kind};
@@ -86,17 +87,19 @@ pub(crate) fn small_run(folder: &std::path::Path, settings: &[&str]) -> trainer:
     trainer::config::RunConfig::read(&path, &settings).expect("a configuration")
 }
 
-/// Runs to the end in this process; returns the digest of the last weights.
-pub(crate) fn run_to_end(
+/// The parts of a run in this process, after its warm start.
+pub(crate) fn parts(
     config: trainer::config::RunConfig,
     folder: &std::path::Path,
-) -> Result<String, trainer::train::TrainError> {
+) -> trainer::train::Parts {
     tch::set_num_threads(1);
     let mut learner = trainer::setup::learner(&config, Device::Cpu).expect("a learner");
-    let parts = (learner.judging.task.as_ref(), &learner.judging.tokenizer);
-    trainer::warm_start::run(&config, &mut learner.policy, parts, &mut |_, _| {})?;
-    let backend = trainer::setup::local_backend(&learner.policy, &learner.options)?;
-    let parts = trainer::train::Parts {
+    let corpus = (learner.judging.task.as_ref(), &learner.judging.tokenizer);
+    trainer::warm_start::run(&config, &mut learner.policy, corpus, &mut |_, _| {})
+        .expect("a corpus");
+    let backend =
+        trainer::setup::local_backend(&learner.policy, &learner.options).expect("a sampler");
+    trainer::train::Parts {
         config,
         folder: folder.to_owned(),
         judging: learner.judging,
@@ -105,8 +108,17 @@ pub(crate) fn run_to_end(
         options: learner.options,
         ranks: Box::new(trainer::parallel::Single),
         observer: Box::new(|_, _| {}),
-    };
-    trainer::train::Run::open(parts)?.train()?;
+        alarm: Box::new(|_| {}),
+        patience: trainer::limits::SILENT_WAIT_MAX,
+    }
+}
+
+/// Runs to the end in this process; returns the digest of the last weights.
+pub(crate) fn run_to_end(
+    config: trainer::config::RunConfig,
+    folder: &std::path::Path,
+) -> Result<String, trainer::train::TrainError> {
+    trainer::train::Run::open(parts(config, folder))?.train()?;
     Ok(weights_digest(folder))
 }
 
