@@ -193,7 +193,7 @@ fn seeds() -> Vec<String> {
 impl Findings {
     fn slow(&mut self, found: (Duration, u64, String)) {
         self.slowest.push(found);
-        self.slowest.sort_by(|left, right| right.0.cmp(&left.0));
+        self.slowest.sort_by_key(|found| std::cmp::Reverse(found.0));
         self.slowest.truncate(SHOWN);
     }
 }
