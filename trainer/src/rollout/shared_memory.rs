@@ -115,7 +115,7 @@ mod tests {
             let read = read(&offer).unwrap();
             assert_eq!(Vec::<f32>::try_from(&read[0].1).unwrap(), [1.0, 2.0, 3.0]);
         }
-        let other = Offer { sha256: "0".repeat(64), ..offer.clone() };
+        let other = Offer { sha256: "0".repeat(64), ..offer };
         assert!(read(&other).unwrap_err().contains("checksum"));
         let longer = Offer { bytes: offer.bytes + 1, ..offer.clone() };
         assert!(read(&longer).unwrap_err().contains("not there"));
