@@ -345,6 +345,8 @@ impl Launcher {
             }
             let ready = wait(running, audience.socket(), self.meters.alarm(), patience)?;
             if ready.supervisor {
+                // Measured anew: much may have been used while nothing woke us.
+                let used = self.meters.cpu_time()?;
                 match audience.attend(pid, used)? {
                     Attended::Answered => {}
                     Attended::Allowed(cpu_time) => running.allowed = Some(used + cpu_time),

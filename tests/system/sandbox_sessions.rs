@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         [
             a_program_is_talked_to_and_interrupted,
             used_processor_time_is_told_as_often_as_it_is_allowed,
+            used_processor_time_is_that_of_the_moment,
             files_go_in_and_out_while_the_program_runs,
             what_a_session_may_not_write_is_refused_and_the_session_goes_on,
             files_stay_for_the_next_program_and_for_nobody_else,
@@ -128,6 +129,25 @@ async fn used_processor_time_is_told_as_often_as_it_is_allowed() -> Result<()> {
     let end = talk.ended().await?;
     ensure!(end == Termination::Signalled { signal: 9 }, "{end:?}");
     ensure!(session.allow(Duration::MAX).await? == Duration::ZERO, "an ended program used time");
+    session.close().await;
+    ground.close().await
+}
+
+/// What a program used while nobody asked counts as used before, not as part of the next allowance.
+async fn used_processor_time_is_that_of_the_moment() -> Result<()> {
+    let ground = Ground::new(1).await?;
+    let session = Session::new(ground.pool.lease().await?);
+    let code = "import sys, time\nfor line in sys.stdin:\n end = time.process_time() + 0.3\n \
+                while time.process_time() < end: pass\n print('done', flush=True)";
+    let mut talk = Talk::start(&session, python(code)?).await?;
+    for _ in 0..2 {
+        let before = session.allow(Duration::from_secs(100)).await?;
+        talk.say("go").await?;
+        talk.expect("done").await?;
+        let used = session.allow(Duration::from_millis(250)).await? - before;
+        ensure!(used >= Duration::from_millis(250), "{used:?}");
+        ensure!(talk.program.spent.try_recv().is_err(), "what was used before was held against it");
+    }
     session.close().await;
     ground.close().await
 }

@@ -148,6 +148,10 @@ async fn state_is_kept_and_results_are_rich() -> Result<()> {
     ensure!(outputs(&reply)[0]["text"] == "child\n", "{reply}");
     ensure!(outputs(&reply)[1]["ename"] == "StdinNotImplementedError", "{reply}");
     session.expect("x", "21").await?;
+    let code =
+        "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass";
+    let reply = session.cell(code).await?;
+    ensure!(reply["cpu_time_ms"].as_f64() > Some(250.0), "{reply}");
     session.close().await?;
     service.terminate().await
 }
