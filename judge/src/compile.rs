@@ -13,6 +13,8 @@ use crate::store::Keep;
 pub struct Compiled {
     /// The artifacts, or in a sentence why there are none.
     pub artifacts: Result<Vec<InputFile>, String>,
+    /// How the compiler ended.
+    pub termination: Termination,
     /// What the compiler used.
     pub usage: Usage,
     /// What the compiler wrote to standard output.
@@ -47,12 +49,13 @@ pub async fn compile(slots: &dyn Slots, stage: &CompileStage) -> Result<Compiled
     Ok(read(stage, outcome))
 }
 
-fn read(stage: &CompileStage, outcome: Outcome) -> Compiled {
+fn read(stage: &CompileStage, mut outcome: Outcome) -> Compiled {
     let artifacts = match ending(outcome.termination) {
         Some(message) => Err(message),
-        None => collect(stage, outcome.files),
+        None => collect(stage, std::mem::take(&mut outcome.files)),
     };
-    Compiled { artifacts, usage: outcome.usage, stdout: outcome.stdout, stderr: outcome.stderr }
+    let Outcome { termination, usage, stdout, stderr, .. } = outcome;
+    Compiled { artifacts, termination, usage, stdout, stderr }
 }
 
 /// Why the compiler did not end well.

@@ -12,6 +12,7 @@ use protocol::{Limits as WireLimits, Priority};
 use sandbox::Limits;
 use serde::Deserialize;
 
+use crate::api::compat::CompatConfig;
 use crate::batches::Bounds;
 use crate::limits;
 use crate::pipeline::CacheBytes;
@@ -65,6 +66,8 @@ pub struct Config {
     pub judge: Vec<JudgeConfig>,
     /// Value heads; the first is the default. Default none.
     pub value_head: Vec<ValueHeadConfig>,
+    /// Interfaces of other services. Default: all of them.
+    pub compat: CompatConfig,
 }
 
 /// Where the certificate and its key are.
@@ -305,6 +308,7 @@ impl Default for Config {
             tenant: Vec::new(),
             judge: Vec::new(),
             value_head: Vec::new(),
+            compat: CompatConfig::default(),
         }
     }
 }

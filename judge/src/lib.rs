@@ -12,6 +12,7 @@
 //!    what no rule decides.
 //!    [`companions`] are the problem's own programs, [`interact`] lets one talk with a submission;
 //!    [`contention`] tells when a time limit must be looked at twice, [`store`] remembers.
+//!    [`execution`] runs programs for callers that judge for themselves.
 //! 5. [`report`] is what is known at the end, and how it goes on the wire.
 //! 6. [`assertion`] and `drivers/` make assertion programs prove that they ran to their end, [`call`]
 //!    calls functions with data alone.
@@ -34,6 +35,7 @@ pub mod compile;
 pub mod config;
 pub mod contention;
 pub mod events;
+pub mod execution;
 pub mod extract;
 pub mod grade;
 pub mod interact;

@@ -185,6 +185,43 @@ pub const RATE_WAIT_SECONDS_MAX: u64 = 3600;
 /// How long asking a toolchain for its version may take.
 pub const VERSION_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// Bytes of each output stream where a foreign wire has no limit of its own: whole outputs go back.
+pub const COMPAT_OUTPUT_BYTES: Bytes = Bytes::mib(16);
+/// Memory of a program where a foreign wire knows no limit.
+pub const COMPAT_MEMORY: Bytes = Bytes::mib(1024);
+/// Files that one run of a foreign wire may take out.
+pub const COMPAT_FETCHED_MAX: usize = 64;
+/// Bytes of one such file.
+pub const COMPAT_FETCHED_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of a reply above which it counts with the bodies held at once.
+pub const COMPAT_REPLY_INLINE_BYTES_MAX: usize = 256 << 10;
+/// After how many seconds a client should try again what failed by our fault.
+pub const COMPAT_RETRY_SECONDS: u64 = 1;
+/// Characters at the end of a prompt by which it is found in a query.
+pub const COMPAT_PROMPT_TAIL_CHARS: usize = 64;
+/// Verify responses that are aggregated at once.
+pub const COMPAT_AGGREGATED_MAX: usize = 1 << 20;
+/// Texts that one call of a classifier scores.
+pub const COMPAT_CLASSIFIED_MAX: usize = 256;
+/// Submissions of Judge0's wire that are kept for whoever has their token.
+pub const JUDGE0_TOKENS_MAX: usize = 8192;
+/// Bytes of all of them.
+pub const JUDGE0_BYTES_MAX: usize = 256 << 20;
+/// How long one is kept after it ended.
+pub const JUDGE0_TIME_MAX: Duration = Duration::from_secs(1800);
+/// Submissions in one batch of Judge0's wire.
+pub const JUDGE0_BATCH_MAX: usize = 20;
+/// Commands of one request of go-judge's wire.
+pub const GO_JUDGE_COMMANDS_MAX: usize = 64;
+/// Bytes of a file that a command leaves and its client takes.
+pub const GO_JUDGE_COPY_BYTES_MAX: u64 = 64 << 20;
+/// Files of go-judge's wire that are kept.
+pub const GO_JUDGE_FILES_MAX: usize = 4096;
+/// Bytes of all of them.
+pub const GO_JUDGE_BYTES_MAX: usize = 512 << 20;
+/// How long one is kept.
+pub const GO_JUDGE_TIME_MAX: Duration = Duration::from_secs(1800);
+
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a file that the command line reads.

@@ -237,7 +237,7 @@ impl Judge {
     }
 
     /// Tries again where the error says that another slot may do better.
-    async fn with_retries<T, F: Future<Output = Result<T, Trouble>>>(
+    pub(crate) async fn with_retries<T, F: Future<Output = Result<T, Trouble>>>(
         &self,
         attempt: impl Fn() -> F,
     ) -> Result<T, JudgeFailure> {

@@ -325,7 +325,9 @@ fn helper(helper: &Helper) -> Result<HelperPlan, SpecError> {
 pub fn plan_run(run: &ValidRun) -> Result<RunPlan, SpecError> {
     let language = &run.language;
     let names = Names::of(language, &run.source, run.limits);
-    let files = [(names.fill(&language.source), run.source.clone())];
+    // Files lie beside the program too, where compilers find headers and interpreters modules.
+    let mut files = vec![(names.fill(&language.source), run.source.clone())];
+    files.extend(run.files.iter().cloned());
     let (compile, box_files) = place(language, &language.recipe, &files, &names, &[])?;
     let run_files = input_files(&run.files)?;
     let spec = run_spec(language, &language.recipe, &names, &run.args)?

@@ -482,7 +482,9 @@ impl RunReport {
 }
 
 impl JudgeFailure {
-    fn to_wire(&self) -> protocol::Failure {
+    /// The failure for the client.
+    #[must_use]
+    pub fn to_wire(&self) -> protocol::Failure {
         let class = match self.class {
             FailureKind::Infrastructure => FailureClass::Infrastructure,
             FailureKind::Shutdown => FailureClass::Shutdown,

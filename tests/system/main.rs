@@ -31,6 +31,7 @@ mod tidy;
 mod unit_tests;
 mod warm;
 mod wire;
+mod wires;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -100,6 +101,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(sessions::trials());
     trials.extend(notebooks::trials());
     trials.extend(refusals::trials());
+    trials.extend(wires::trials());
     trials.extend(languages::trials());
     trials.extend(formats::trials());
     trials.extend(unit_tests::trials());

@@ -27,6 +27,7 @@ use crate::tenants::{Tenant, Tenants};
 mod batches;
 pub mod body;
 mod caller;
+pub mod compat;
 mod encoding;
 pub mod error;
 mod info;
@@ -89,6 +90,7 @@ pub struct Service {
     isolation: Vec<Layer>,
     sessions: Option<Sessions>,
     closing: Arc<AtomicBool>,
+    compat: Arc<compat::Kept>,
 }
 
 impl Service {
@@ -102,7 +104,7 @@ impl Service {
         let tenants = config.tenants();
         let batches = Batches::new(config.batch_bounds());
         let limits_max = config.program_limits_max();
-        let (languages, closing) = (Arc::new(languages), Arc::default());
+        let (languages, closing, compat) = (Arc::new(languages), Arc::default(), Arc::default());
         let (testlib, isolation, sessions) = (None, Vec::new(), None);
         Self {
             config,
@@ -117,6 +119,7 @@ impl Service {
             isolation,
             sessions,
             closing,
+            compat,
         }
     }
 
@@ -255,6 +258,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/readyz", get(info::readyz))
         .route("/metrics", get(info::metrics))
         .route("/openapi.json", get(info::openapi))
+        .merge(compat::routes(&service.config.compat))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&service), caller::identify))
@@ -289,7 +293,8 @@ fn endpoint(path: &str) -> &'static str {
             }
         }
     };
-    ROUTES.into_iter().find(|route| same(route)).unwrap_or("other")
+    let ours = ROUTES.into_iter().find(|route| same(route));
+    ours.or_else(|| compat::endpoint(path)).unwrap_or("other")
 }
 
 async fn not_found(uri: http::Uri) -> ApiError {

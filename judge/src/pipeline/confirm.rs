@@ -19,7 +19,7 @@ impl Judge {
     ///
     /// # Errors
     /// The slot failed.
-    pub(super) async fn run_confirmed(
+    pub(crate) async fn run_confirmed(
         &self,
         runner: &mut Runner,
         spec: RunSpec,

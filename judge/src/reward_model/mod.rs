@@ -173,6 +173,17 @@ impl RewardModels {
             None => Err(CallsFault::Open),
         }
     }
+
+    /// The calibrated score that a value head gives a text as it is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn score_text(&self, name: &str, text: &str) -> Result<f64, CallsFault> {
+        match self.value_heads.get(name) {
+            Some(head) => head.score_text(text).await,
+            None => Err(CallsFault::Open),
+        }
+    }
 }
 
 impl Drop for RewardModels {

@@ -57,8 +57,19 @@ impl ValueHead {
     /// # Errors
     /// There is no score.
     pub async fn score(&self, subject: Subject<'_>) -> Result<f64, CallsFault> {
-        let text = self.prompt(subject);
-        let body = self.body(&text, subject);
+        self.score_of(&self.prompt(subject), subject).await
+    }
+
+    /// The same for a text that needs no template.
+    ///
+    /// # Errors
+    /// There is no score.
+    pub async fn score_text(&self, text: &str) -> Result<f64, CallsFault> {
+        self.score_of(text, Subject { question: "", reference: "", response: text }).await
+    }
+
+    async fn score_of(&self, text: &str, subject: Subject<'_>) -> Result<f64, CallsFault> {
+        let body = self.body(text, subject);
         let tokens = f64::from(u32::try_from(text.len() / 4 + 1).unwrap_or(u32::MAX));
         let deadline = self.calls.deadline();
         let call = self.calls.call(&body, tokens, deadline, Purpose::Verdict);
