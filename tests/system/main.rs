@@ -16,6 +16,7 @@ mod load;
 mod notebooks;
 mod page;
 mod programs;
+mod python_client;
 mod refusals;
 mod repositories;
 mod reward_models;
@@ -102,6 +103,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(notebooks::trials());
     trials.extend(refusals::trials());
     trials.extend(wires::trials());
+    trials.extend(python_client::trials());
     trials.extend(languages::trials());
     trials.extend(formats::trials());
     trials.extend(unit_tests::trials());

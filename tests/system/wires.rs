@@ -245,15 +245,16 @@ async fn tokens_are_asked_for_until_they_are_done() -> Result<()> {
 
 async fn a_reward_model_is_asked_by_the_wire_of_vllm() -> Result<()> {
     let server = RewardServer::start().await?;
-    let head = |name: &str, behaviour: &str| {
+    let head = |name: &str, behaviour: &str, shape: &str| {
         format!(
-            "[[value_head]]\nname = \"{name}\"\nurl = \"{}\"\nshape = \"vllm_classify\"\n\
+            "[[value_head]]\nname = \"{name}\"\nurl = \"{}\"\nshape = \"{shape}\"\n\
              calls = {{ try_timeout_ms = 2000, deadline_ms = 4000, tries_max = 2, backoff_ms = 10, \
              backoff_max_ms = 20 }}\n",
             server.url(behaviour)
         )
     };
-    let toml = head("rm", "head/classify") + &head("broken", "status_500/classify");
+    let toml =
+        head("rm", "head/classify", "vllm_classify") + &head("broken", "head/classify", "openrlhf");
     let service = Service::start_with(ServiceConfig { toml, ..ServiceConfig::default() }).await?;
     let client = service.client();
     let body = json!({"model": "rm", "input": "how good is it", "activation": false});

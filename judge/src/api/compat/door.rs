@@ -70,6 +70,8 @@ impl Fault {
     /// In words.
     pub(super) fn message(&self) -> String {
         match self {
+            // The description of the native interface tells nothing of the wires.
+            Self::Request(error) if error.hint.contains("/openapi.json") => error.message.clone(),
             Self::Request(error) => format!("{} ({})", error.message, error.hint),
             Self::Failure(failure) => failure.message.clone(),
         }

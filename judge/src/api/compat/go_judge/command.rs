@@ -158,7 +158,7 @@ fn wrong(message: impl Into<String>) -> ApiError {
     ApiError::unprocessable(
         "invalid_command",
         message,
-        "the module documentation of judge/src/api/compat/go_judge.rs tells what is served",
+        "judge/src/api/compat/go_judge.rs tells what is served",
     )
 }
 

@@ -159,7 +159,11 @@ fn value(what: &str, number: Option<&Number>) -> Result<Option<f64>, ApiError> {
 }
 
 fn invalid(message: String) -> ApiError {
-    ApiError::unprocessable("invalid_submission", message, "GET /openapi.json, or Judge0's own")
+    ApiError::unprocessable(
+        "invalid_submission",
+        message,
+        "judge/src/api/compat/README.md tells what is served",
+    )
 }
 
 /// Checks a submission.

@@ -182,13 +182,19 @@ impl Case<'_> {
         let language = self.language(Some("language"))?;
         let mut code = self.test_code()?;
         // Such tests close the function that the prompt opens; a whole function has closed itself.
-        if self.extraction(service, &language)?.1.is_some()
-            && let Some(rest) = code.trim_start().strip_prefix('}')
-        {
-            code = rest.to_owned();
+        let closes = code.trim_start().strip_prefix('}').map(str::to_owned);
+        if let Some(rest) = &closes {
+            code.clone_from(rest);
         }
         let problem = Problem::Assertions(AssertionsProblem { code });
-        self.built(service, &language, problem, Continues::Prompt)
+        let mut built = self.built(service, &language, problem, Continues::Prompt)?;
+        if built.found == "heuristic"
+            && closes.is_some()
+            && let Some(source) = built.submission.as_mut().and_then(|it| it.source.as_mut())
+        {
+            source.push_str("\n}\n");
+        }
+        Ok(built)
     }
 
     fn automatic(&self, service: &Service) -> Result<Built, ApiError> {
