@@ -162,8 +162,10 @@ class Batches(Both):
 class Calls(unittest.TestCase):
     def test_a_call_gives_up_after_its_tries(self) -> None:
         with StandIn(status(503)) as service:
-            with self.assertRaises(ServiceUnavailable) as raised:
-                Client(service.url, retries=QUICK).run(language="python", source="x")
+            with self.assertRaises(ServiceUnavailable) as raised, Client(
+                service.url, retries=QUICK
+            ) as client:
+                client.run(language="python", source="x")
             self.assertEqual((raised.exception.tries, raised.exception.status), (4, 503))
             with self.assertRaises(ServiceUnavailable):
                 asyncio.run(AsyncClient(service.url, retries=QUICK).languages())

@@ -32,9 +32,16 @@ URL = os.environ.get("ASSAY_URL", "")
 ADD = json.dumps({"kind": "stdio", "tests": [{"stdin": "1 2\n", "stdout": "3\n"}]})
 RIGHT = "```python\nprint(sum(map(int, input().split())))\n```"
 WRONG = "```python\nprint(4)\n```"
-# No judge is configured, and no rule decides this: there is no verdict.
-UNDECIDED = json.dumps(
-    {"kind": "math", "references": ["f(x)=x"], "undecided": "invalid", "policy": {"preset": "strict"}}
+# Its checker breaks, so that there is no verdict.
+BROKEN = json.dumps(
+    {
+        "kind": "stdio",
+        "tests": [{"stdin": "1 2\n", "stdout": "3\n"}],
+        "checker": {
+            "name": "program",
+            "program": {"language": "python", "source": "raise SystemExit(77)"},
+        },
+    }
 )
 
 
@@ -84,17 +91,18 @@ class Clients(Service):
 
     def test_a_mistake_is_told_with_code_and_hint(self) -> None:
         wrong = {"language": "cobol", "source": "x", "problem": json.loads(ADD)}
-        for refused in (
-            lambda: Client(URL).judge(wrong),
-            lambda: asyncio.run(AsyncClient(URL).judge(wrong)),
-        ):
-            with self.assertRaises(RequestRefused) as raised:
-                refused()
-            self.assertEqual(raised.exception.code, "unknown_language")
-            self.assertIn("python", raised.exception.hint)
+        with Client(URL) as client:
+            for refused in (
+                lambda: client.judge(wrong),
+                lambda: asyncio.run(AsyncClient(URL).judge(wrong)),
+            ):
+                with self.assertRaises(RequestRefused) as raised:
+                    refused()
+                self.assertEqual(raised.exception.code, "unknown_language")
+                self.assertIn("python", raised.exception.hint)
 
     def test_no_verdict_is_none_or_an_error_by_policy(self) -> None:
-        asked = assay_client.submission(UNDECIDED, "\\boxed{g}")
+        asked = assay_client.submission(BROKEN, RIGHT)
         with Client(URL) as client:
             found = client.judge(asked)
             self.assertEqual((found.reward, found.valid), (None, False))
@@ -148,11 +156,11 @@ class Trainers(Service):
         many = verl.compute_score_batch(["c"] * 3, [RIGHT, WRONG, "x"], [ADD, ADD, "1"], [{}, None, {}])
         self.assertEqual([it["score"] for it in many], [1.0, 0.0, 0.0])
         awaited = asyncio.run(verl.compute_score_async("c", WRONG, ADD, extra_info={}))
-        invalid = verl.compute_score("m", "\\boxed{g}", UNDECIDED, invalid_score=-1.0)
+        invalid = verl.compute_score("m", RIGHT, BROKEN, invalid_score=-1.0)
         self.assertEqual((invalid["score"], invalid["valid"]), (-1.0, 0.0))
         keys = {frozenset(it) for it in [one, awaited, invalid, *many]}
         self.assertEqual(len(keys), 1)
-        self.without_verdict(lambda: verl.compute_score("m", "\\boxed{g}", UNDECIDED)["score"])
+        self.without_verdict(lambda: verl.compute_score("m", RIGHT, BROKEN)["score"])
         limited = {"assay": {"limits": {"cpu_time_ms": 100}}}
         slow = verl.compute_score("c", "```python\nwhile True: pass\n```", ADD, limited)
         self.assertEqual(slow["verdict"], "time_limit_exceeded")
@@ -164,8 +172,8 @@ class Trainers(Service):
         self.assertEqual(list(map(float, found["extra_logs"]["valid"])), [1.0, 1.0])
 
     def test_trl(self) -> None:
-        messages = [[{"role": "assistant", "content": it}] for it in (RIGHT, WRONG, "\\boxed{g}")]
-        columns = {"ground_truth": [ADD, ADD, UNDECIDED], "trainer_state": None, "completion_ids": []}
+        messages = [[{"role": "assistant", "content": it}] for it in (RIGHT, WRONG, RIGHT)]
+        columns = {"ground_truth": [ADD, ADD, BROKEN], "trainer_state": None, "completion_ids": []}
         self.assertEqual(trl.reward_func(["p"] * 3, messages, **columns), [1.0, 0.0, None])
         plain = trl.reward_func_async(["p"] * 2, [RIGHT, WRONG], label=[ADD, ADD])
         self.assertEqual(asyncio.run(plain), [1.0, 0.0])
@@ -180,13 +188,13 @@ class Trainers(Service):
         self.assertEqual(asyncio.run(slime.reward(None, sample(RIGHT + "<|im_end|>", ADD))), 1.0)
         group = [sample(RIGHT, ADD), sample(WRONG, ADD)]
         self.assertEqual(asyncio.run(slime.reward(None, group)), [1.0, 0.0])
-        self.without_verdict(lambda: asyncio.run(slime.reward(None, sample("\\boxed{g}", UNDECIDED))))
+        self.without_verdict(lambda: asyncio.run(slime.reward(None, sample(RIGHT, BROKEN))))
 
     def test_areal(self) -> None:
         rows = {"inputs": ["1 2\n"], "outputs": ["3\n"]}
         self.assertEqual(areal.reward_fn("p", RIGHT, [1], [2], input_output=json.dumps(rows)), 1.0)
         self.assertEqual(areal.reward_fn("p", "\\boxed{3}", [1], [2], answer="4", query_id="q"), 0.0)
-        self.without_verdict(lambda: areal.reward_fn("p", "\\boxed{g}", [], [], answer=UNDECIDED))
+        self.without_verdict(lambda: areal.reward_fn("p", RIGHT, [], [], answer=BROKEN))
 
     def test_verifiers(self) -> None:
         state: dict = {}
@@ -196,7 +204,7 @@ class Trainers(Service):
         group = verifiers.reward_group(["p"] * 2, [RIGHT, WRONG], [ADD] * 2, [{}, {}])
         self.assertEqual(asyncio.run(group), [1.0, 0.0])
         with self.assertRaises(NotJudged):
-            asyncio.run(verifiers.reward("p", "\\boxed{g}", UNDECIDED, state))
+            asyncio.run(verifiers.reward("p", RIGHT, BROKEN, state))
         self.assertFalse(state["assay_valid"])
 
     def test_skyrl(self) -> None:
@@ -218,7 +226,7 @@ class Trainers(Service):
     def test_trinity(self) -> None:
         reward = trinity.AssayReward(invalid=-1.0)
         self.assertEqual(reward(response=RIGHT, prompt="p", truth=ADD), {"accuracy": 1.0})
-        self.assertEqual(reward("\\boxed{g}", truth=UNDECIDED), {"accuracy": -1.0})
+        self.assertEqual(reward(RIGHT, truth=BROKEN), {"accuracy": -1.0})
 
 
 if __name__ == "__main__":

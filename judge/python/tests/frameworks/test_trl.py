@@ -13,8 +13,15 @@ import unittest
 
 URL = os.environ.get("ASSAY_URL", "")
 ADD = json.dumps({"kind": "stdio", "tests": [{"stdin": "1 2\n", "stdout": "3\n"}]})
-UNDECIDED = json.dumps(
-    {"kind": "math", "references": ["f(x)=x"], "undecided": "invalid", "policy": {"preset": "strict"}}
+BROKEN = json.dumps(
+    {
+        "kind": "stdio",
+        "tests": [{"stdin": "1 2\n", "stdout": "3\n"}],
+        "checker": {
+            "name": "program",
+            "program": {"language": "python", "source": "raise SystemExit(77)"},
+        },
+    }
 )
 RIGHT = "```python\nprint(sum(map(int, input().split())))\n```"
 
@@ -52,11 +59,11 @@ class Trl(unittest.TestCase):
         inputs = [
             {"prompt": "p", "ground_truth": ADD},
             {"prompt": "p", "ground_truth": ADD},
-            {"prompt": "p", "ground_truth": UNDECIDED},
+            {"prompt": "p", "ground_truth": BROKEN},
         ]
         completions = [
             [{"role": "assistant", "content": it}]
-            for it in (RIGHT, "```python\nprint(4)\n```", "\\boxed{g}")
+            for it in (RIGHT, "```python\nprint(4)\n```", RIGHT)
         ]
         try:
             import accelerate
