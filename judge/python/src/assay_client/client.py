@@ -125,7 +125,7 @@ class Client:
 
     def run(self, **request: Any) -> Dict[str, Any]:
         """Runs a program without judging it: ``language``, ``source``, ``stdin``, ``args``, ``files``, ``limits``."""
-        return self.call("POST", "/v1/run", request)
+        return dict(self.call("POST", "/v1/run", request))
 
     def languages(self) -> List[Dict[str, Any]]:
         """The languages, available or not."""

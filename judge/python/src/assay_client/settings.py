@@ -13,40 +13,42 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from .aio import AsyncClient
 from .client import Client
 from .errors import NotJudged
 from .result import Result
 
+_Key = Tuple[int, str, Optional[str], float]
 _lock = threading.Lock()
-_clients: dict = {}
+_clients: Dict[_Key, Client] = {}
+_async_clients: Dict[_Key, AsyncClient] = {}
 
 
-def _environment() -> Tuple[str, Optional[str], float]:
+def _key() -> _Key:
+    """What tells one client from another: a process has its own, as connections do not survive a fork."""
     url = os.environ.get("ASSAY_URL", "http://127.0.0.1:8080")
-    return url, os.environ.get("ASSAY_API_KEY"), float(os.environ.get("ASSAY_DEADLINE", "600"))
+    deadline = float(os.environ.get("ASSAY_DEADLINE", "600"))
+    return os.getpid(), url, os.environ.get("ASSAY_API_KEY"), deadline
 
 
 def client() -> Client:
-    """The client of this process; another after a fork, whose connections are not ours."""
-    key = ("sync", os.getpid(), *_environment())
+    """The client of this process."""
+    key = _key()
     with _lock:
         if key not in _clients:
-            _, _, url, api_key, deadline = key
-            _clients[key] = Client(url, api_key=api_key, deadline=deadline)
+            _clients[key] = Client(key[1], api_key=key[2], deadline=key[3])
         return _clients[key]
 
 
 def async_client() -> AsyncClient:
     """The same for tasks."""
-    key = ("async", os.getpid(), *_environment())
+    key = _key()
     with _lock:
-        if key not in _clients:
-            _, _, url, api_key, deadline = key
-            _clients[key] = AsyncClient(url, api_key=api_key, deadline=deadline)
-        return _clients[key]
+        if key not in _async_clients:
+            _async_clients[key] = AsyncClient(key[1], api_key=key[2], deadline=key[3])
+        return _async_clients[key]
 
 
 Invalid = Union[str, float, None]
