@@ -20,6 +20,7 @@ use super::super::{CountedBody, Service};
 use crate::batch;
 use crate::execution::{Execution, Joined, Pipe};
 use crate::limits::{COMPAT_REPLY_INLINE_BYTES_MAX, COMPAT_RETRY_SECONDS};
+use crate::pipeline::Judge;
 use crate::plan::RunPlan;
 use crate::report::JudgeFailure;
 use crate::reward::length::Groups;
@@ -91,6 +92,8 @@ impl Fault {
                 Class::Shutdown => "shutdown",
                 Class::Judge => "judge_failed",
                 Class::Flagged => "flagged",
+                Class::Deadline => "deadline",
+                Class::Cancelled => "cancelled",
             },
         }
     }
@@ -161,7 +164,7 @@ pub(super) async fn judge(
 
 /// Runs a program.
 pub(super) async fn execute(service: &Service, plan: &RunPlan) -> Result<Execution, Fault> {
-    admitted(service, service.judge.execute(plan)).await
+    admitted(service, async |judge| judge.execute(plan).await).await
 }
 
 /// Runs a command; what cannot be executed is told in words.
@@ -169,7 +172,7 @@ pub(super) async fn run_command(
     service: &Service,
     spec: &RunSpec,
 ) -> Result<Result<Outcome, String>, Fault> {
-    admitted(service, service.judge.run_command(spec)).await
+    admitted(service, async |judge| judge.run_command(spec).await).await
 }
 
 /// Runs two commands that are joined by pipes.
@@ -178,16 +181,16 @@ pub(super) async fn run_joined(
     specs: [&RunSpec; 2],
     pipes: &[Pipe],
 ) -> Result<Joined, Fault> {
-    admitted(service, service.judge.run_joined(specs, pipes)).await
+    admitted(service, async |judge| judge.run_joined(specs, pipes).await).await
 }
 
-/// Does `work` when it is admitted.
+/// Does `work` when it is admitted, on behalf of whoever called.
 pub(super) async fn admitted<T>(
     service: &Service,
-    work: impl Future<Output = Result<T, JudgeFailure>>,
+    work: impl AsyncFnOnce(Judge) -> Result<T, JudgeFailure>,
 ) -> Result<T, Fault> {
     let mut ticket = service.admit(1).map_err(ApiError::from)?;
-    let result = work.await;
+    let result = work(service.judge.clone().on_behalf(ticket.flow())).await;
     ticket.answered();
     result.map_err(|failure| Fault::Failure(failure.to_wire()))
 }
@@ -224,7 +227,8 @@ pub(super) fn bytes_of(
     if bytes.len() <= COMPAT_REPLY_INLINE_BYTES_MAX {
         return Ok((status, head, bytes).into_response());
     }
-    let ticket = service.admission.admit_body(bytes.len()).map_err(ApiError::from)?;
+    let tenant = service.tenant();
+    let ticket = service.admission.admit_body(&tenant, bytes.len()).map_err(ApiError::from)?;
     let parts = stream::unfold(Some((bytes, ticket)), |held| async {
         // The ticket lives until the next part is asked for, when this one is on its way.
         let (bytes, ticket) = held?;

@@ -181,7 +181,8 @@ fn start(service: &Arc<Service>, sent: Sent) -> Result<String, Fault> {
     let (service, reserved) = (Arc::clone(service), token.clone());
     tokio::spawn(async move {
         let mut ticket = ticket;
-        let done = submission::run_admitted(&service, sent).await;
+        let judge = service.judge.clone().on_behalf(ticket.flow());
+        let done = submission::run_admitted(&judge, sent).await;
         ticket.answered();
         service.compat.judge0.finish(&reserved, done);
     });

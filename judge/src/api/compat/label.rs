@@ -133,6 +133,7 @@ pub(super) fn empty(problem: Problem) -> Submission {
         on_flag: protocol::OnFlag::default(),
         scoring: protocol::Scoring::default(),
         fresh: false,
+        deadline_ms: None,
     }
 }
 

@@ -213,9 +213,9 @@ fn what_follows_the_path_of_a_wire_is_not_counted_apart() {
     assert_eq!(endpoint("/runner"), None);
 }
 
-#[tokio::test]
-async fn what_is_not_done_here_is_refused_by_name() {
-    let cases = [
+/// Path, body, and the word that its refusal says.
+fn not_done_here() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
         ("/run_code", json!({"code": "x", "language": "cuda"}), "cuda"),
         ("/run_code", json!({"code": "x", "language": "python", "run_timeout": 0}), "run_timeout"),
         (
@@ -278,8 +278,12 @@ async fn what_is_not_done_here_is_refused_by_name() {
         ),
         ("/list_ids", json!({"dataset": "x"}), "not here"),
         ("/classify", json!({"input": "x"}), "no reward model"),
-    ];
-    for (path, body, word) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn what_is_not_done_here_is_refused_by_name() {
+    for (path, body, word) in not_done_here() {
         let service = service(MayPass, Config::default());
         let reply = send(&service, "POST", path, Body::from(body.to_string())).await;
         assert_eq!(reply.status / 100, 4, "{path} {}", reply.body);

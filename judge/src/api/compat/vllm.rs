@@ -21,6 +21,7 @@ use super::super::body;
 use super::super::error::ApiError;
 use super::door::{self, Fault, Meaning};
 use crate::limits::COMPAT_CLASSIFIED_MAX;
+use crate::pipeline::Judge;
 use crate::report::{FailureKind, JudgeFailure, Retry};
 
 pub(super) const PATHS: [&str; 1] = ["/classify"];
@@ -62,7 +63,8 @@ async fn classify(State(service): State<Arc<Service>>, request: Request) -> Resp
         let (model, texts) = door::read(&service, request, read).await?;
         let mut scores = Vec::new();
         for text in &texts {
-            scores.push(door::admitted(&service, score(&service, &model, text)).await?);
+            let scored = door::admitted(&service, async |judge| score(&judge, &model, text).await);
+            scores.push(scored.await?);
         }
         door::json(&service, StatusCode::OK, &reply(&model, &scores))
     };
@@ -105,8 +107,8 @@ fn read(service: &Service, bytes: &[u8]) -> Result<(String, Vec<String>), ApiErr
     Ok((model, texts))
 }
 
-async fn score(service: &Service, model: &str, text: &str) -> Result<f64, JudgeFailure> {
-    service.judge.reward_models().score_text(model, text).await.map_err(|fault| {
+async fn score(judge: &Judge, model: &str, text: &str) -> Result<f64, JudgeFailure> {
+    judge.reward_models().score_text(model, text).await.map_err(|fault| {
         tracing::warn!(%fault, model, "a value head gave no score");
         JudgeFailure {
             class: FailureKind::Judge,

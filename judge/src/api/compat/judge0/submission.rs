@@ -16,6 +16,7 @@ use super::languages;
 use super::shown::{Done, Finished, Status};
 use crate::execution::Execution;
 use crate::limits::COMPAT_MEMORY;
+use crate::pipeline::Judge;
 use crate::plan::RunPlan;
 
 /// What `POST /submissions` takes.
@@ -215,8 +216,8 @@ pub(super) async fn run(service: &Service, sent: Sent) -> Result<Done, Fault> {
 }
 
 /// Runs a submission that was admitted.
-pub(super) async fn run_admitted(service: &Service, sent: Sent) -> Done {
-    match service.judge.execute(&sent.plan).await {
+pub(super) async fn run_admitted(judge: &Judge, sent: Sent) -> Done {
+    match judge.execute(&sent.plan).await {
         Ok(execution) => judged(sent, &execution),
         Err(failure) => failed(sent, failure.message.into_owned()),
     }
