@@ -32,6 +32,7 @@ pub(super) const KEYS: [&str; 18] = [
     "tenant",
     "judge",
     "value_head",
+    "compat",
 ];
 
 /// A variable, and the key that it stands for.

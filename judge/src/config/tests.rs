@@ -130,6 +130,7 @@ fn the_printed_default_is_the_default_and_names_every_key() {
         ("log", "[log]\nzzz = 1".to_owned()),
         ("tls", "[tls]\nzzz = 1".to_owned()),
         ("batches", "[batches]\nzzz = 1".to_owned()),
+        ("compat", "[compat]\nzzz = 1".to_owned()),
         ("tenant", tenant("zzz = 1")),
     ] {
         let error = parse(&text).unwrap_err();
