@@ -119,12 +119,6 @@ impl Service {
         Client::new(self.address)
     }
 
-    /// Its address for other clients.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     /// Its process number.
     ///
     /// # Errors
