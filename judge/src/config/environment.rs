@@ -13,7 +13,7 @@ use super::{Config, ConfigError};
 const PREFIX: &str = "ASSAY_";
 const SEPARATOR: &str = "__";
 /// The first parts of keys.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "listen",
     "slots",
     "cgroup_parent",
