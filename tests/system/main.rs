@@ -26,6 +26,7 @@ mod sandbox_sessions;
 mod sandbox_streams;
 mod sandbox_views;
 mod service;
+mod session_ends;
 mod sessions;
 mod stability;
 mod tidy;
@@ -100,6 +101,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(service::trials());
     trials.extend(batches::trials());
     trials.extend(sessions::trials());
+    trials.extend(session_ends::trials());
     trials.extend(notebooks::trials());
     trials.extend(refusals::trials());
     trials.extend(wires::trials());
