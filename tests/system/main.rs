@@ -46,10 +46,11 @@ use harness::{Baseline, browser, skip};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
 
-/// How long one test may take.
+/// How long one test may take, where it does not say otherwise.
 const TEST_TIME_MAX: Duration = Duration::from_secs(120);
-/// How long a test that does not even yield may take before the whole run is given up.
-const HANG_TIME_MAX: Duration = Duration::from_secs(180);
+/// By how much a test that does not even yield may outlive its deadline before the whole run is
+/// given up.
+const HANG_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What a test does; it runs on the thread that waits for it and need not be `Send`.
 type Body = Pin<Box<dyn Future<Output = Result<()>>>>;
@@ -127,8 +128,18 @@ fn runtime() -> Result<Runtime> {
         .context("failed to start a runtime")
 }
 
-/// A named test with its deadline and its leak check.
+/// A named test with the usual deadline and its leak check.
 fn trial(name: String, needs: Needs, body: impl FnOnce() -> Body + Send + 'static) -> Trial {
+    trial_within(TEST_TIME_MAX, name, needs, body)
+}
+
+/// The same with a deadline of its own.
+fn trial_within(
+    time_max: Duration,
+    name: String,
+    needs: Needs,
+    body: impl FnOnce() -> Body + Send + 'static,
+) -> Trial {
     let (missing, what) = match needs {
         Needs::Slots => (skip::slots_missing(), "slots"),
         Needs::Browser => match browser::missing() {
@@ -144,16 +155,16 @@ fn trial(name: String, needs: Needs, body: impl FnOnce() -> Body + Send + 'stati
             let hint = format!("set ALLOW_MISSING={what} to skip, and count, what needs it");
             return Err(Failed::from(format!("no {what} here: {missing}; {hint}")));
         }
-        checked(&label, body).map_err(|error| Failed::from(format!("{error:#}")))
+        checked(&label, time_max, body).map_err(|error| Failed::from(format!("{error:#}")))
     })
     .with_ignored_flag(skipped)
 }
 
 /// Runs `body` and then looks for what it left; both findings are reported.
-fn checked(name: &str, body: impl FnOnce() -> Body) -> Result<()> {
-    let watchdog = Watchdog::start(name);
+fn checked(name: &str, time_max: Duration, body: impl FnOnce() -> Body) -> Result<()> {
+    let watchdog = Watchdog::start(name, time_max + HANG_TIME_MAX);
     let before = Baseline::record(&[]);
-    let result = in_runtime(body);
+    let result = in_runtime(time_max, body);
     let left = before.assert_restored(&[]);
     drop(watchdog);
     match (result, left) {
@@ -163,15 +174,15 @@ fn checked(name: &str, body: impl FnOnce() -> Body) -> Result<()> {
     }
 }
 
-fn in_runtime(body: impl FnOnce() -> Body) -> Result<()> {
+fn in_runtime(time_max: Duration, body: impl FnOnce() -> Body) -> Result<()> {
     let runtime = runtime()?;
     let result = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { tokio::time::timeout(TEST_TIME_MAX, body()).await })
+        runtime.block_on(async { tokio::time::timeout(time_max, body()).await })
     }));
     runtime.shutdown_timeout(Duration::from_secs(5));
     match result {
         Ok(Ok(result)) => result,
-        Ok(Err(_elapsed)) => bail!("not done after {TEST_TIME_MAX:?}"),
+        Ok(Err(_elapsed)) => bail!("not done after {time_max:?}"),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -184,14 +195,14 @@ fn in_runtime(body: impl FnOnce() -> Body) -> Result<()> {
 struct Watchdog(#[expect(dead_code, reason = "its drop is the signal")] mpsc::Sender<()>);
 
 impl Watchdog {
-    fn start(name: &str) -> Self {
+    fn start(name: &str, time_max: Duration) -> Self {
         let (alive, done) = mpsc::channel::<()>();
         let name = name.to_owned();
         std::thread::spawn(move || {
-            if done.recv_timeout(HANG_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if done.recv_timeout(time_max) == Err(mpsc::RecvTimeoutError::Timeout) {
                 #[expect(clippy::print_stderr, reason = "the last words before an abort")]
                 {
-                    eprintln!("test {name} blocks for more than {HANG_TIME_MAX:?}");
+                    eprintln!("test {name} blocks for more than {time_max:?}");
                 }
                 std::process::abort();
             }

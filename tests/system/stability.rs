@@ -2,6 +2,7 @@
 //! times what it has.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::{Client, Service};
@@ -9,24 +10,44 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::wire::stdio_submission;
-use crate::{Needs, named};
+use crate::{Needs, trial_within};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    named!(Needs::Slots, "stability", [verdicts_do_not_depend_on_load])
+    let name = "stability::verdicts_do_not_depend_on_load".to_owned();
+    let (count, rounds) = measure();
+    // A round under load is two minutes for 200 submissions where this was written.
+    let time_max = Duration::from_secs(60 + (count * rounds * 3) as u64);
+    vec![trial_within(time_max, name, Needs::Slots, || Box::pin(verdicts_do_not_depend_on_load()))]
 }
 
 /// Programs of every kind.
-const PROGRAMS: [&str; 10] = [
-    "a, b = map(int, input().split())\nprint(a + b)\n",
-    "a, b = map(int, input().split())\nprint(a - b)\n",
-    "raise SystemExit(3)\n",
-    "x = sum(n * n for n in range(1000000))\na, b = map(int, input().split())\nprint(a + b)\n",
-    "while True: pass\n",
-    "x = []\nwhile True: x.append(bytearray(1 << 20))\n",
-    "while True: print('x' * 10000)\n",
-    "print(\n",
-    "import time\ntime.sleep(0.2)\nprint(sum(map(int, input().split())))\n",
-    "def f(n): return n if n < 2 else f(n - 1) + f(n - 2)\nf(20)\nprint(sum(map(int, input().split())))\n",
+const PROGRAMS: [(&str, &str); 14] = [
+    ("python", "a, b = map(int, input().split())\nprint(a + b)\n"),
+    ("python", "a, b = map(int, input().split())\nprint(a - b)\n"),
+    ("python", "raise SystemExit(3)\n"),
+    (
+        "python",
+        "x = sum(n * n for n in range(1000000))\na, b = map(int, input().split())\nprint(a + b)\n",
+    ),
+    ("python", "while True: pass\n"),
+    ("python", "x = []\nwhile True: x.append(bytearray(1 << 20))\n"),
+    ("python", "while True: print('x' * 10000)\n"),
+    ("python", "print(\n"),
+    ("python", "import time\ntime.sleep(0.2)\nprint(sum(map(int, input().split())))\n"),
+    (
+        "python",
+        "def f(n): return n if n < 2 else f(n - 1) + f(n - 2)\nf(20)\nprint(sum(map(int, input().split())))\n",
+    ),
+    (
+        "c",
+        "#include <stdio.h>\nint main() { int a, b; scanf(\"%d %d\", &a, &b); printf(\"%d\\n\", a + b); }\n",
+    ),
+    (
+        "c",
+        "#include <stdio.h>\nint main() { volatile long n = 0; while (n < 50000000) n++; puts(\"3\"); }\n",
+    ),
+    ("c", "int main() { for (;;); }\n"),
+    ("c", "int main() { return *(volatile int *)0; }\n"),
 ];
 
 /// How many submissions a round has, and how many rounds there are of either kind. The full measure is
@@ -34,7 +55,7 @@ const PROGRAMS: [&str; 10] = [
 fn measure() -> (usize, usize) {
     match std::env::var("ASSAY_STABILITY").as_deref() {
         Ok("full") => (200, 5),
-        Ok(_) | Err(_) => (20, 1),
+        Ok(_) | Err(_) => (PROGRAMS.len(), 1),
     }
 }
 
@@ -44,9 +65,11 @@ async fn verdicts_do_not_depend_on_load() -> Result<()> {
     let client = service.client();
     let limits = json!({"cpu_time_ms": 600, "memory_bytes": 64 << 20, "output_bytes": 1 << 20});
     let submission = |number: usize| {
-        let source = format!("# {number}\n{}", PROGRAMS[number % PROGRAMS.len()]);
+        let (language, program) = PROGRAMS[number % PROGRAMS.len()];
+        let comment = if language == "c" { "//" } else { "#" };
+        let source = format!("{comment} {number}\n{program}");
         let id = number.to_string();
-        let mut submission = stdio_submission(&id, "python", &source, &[("1 2\n", "3\n")]);
+        let mut submission = stdio_submission(&id, language, &source, &[("1 2\n", "3\n")]);
         (submission["limits"], submission["fresh"]) = (limits.clone(), json!(true));
         submission
     };
