@@ -5,6 +5,10 @@
 //! the slot's control groups. The kernel drops the lock when the owner dies, however it dies; the
 //! next to come takes the lock, removes those groups and the number is free. What is locked is never
 //! touched, so nothing of a living owner is.
+//!
+//! Two services may keep their locks in different folders and still share a control group. Therefore a
+//! number is ours only if we made its group: one that is there already is somebody else's, and the
+//! number is passed over.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -12,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::kernel::cgroup::{Parent, SlotGroups};
@@ -92,14 +97,35 @@ fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
+/// What stands in a lock's file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    groups: Option<SlotGroups>,
+    /// Whether they are the owner's: before it has made the first it may be another's.
+    made: bool,
+}
+
+impl Note {
+    fn write(&self, lock: &mut Flock<File>) -> io::Result<()> {
+        let text = serde_json::to_string(self)?;
+        lock.set_len(0)?;
+        lock.rewind()?;
+        lock.write_all(text.as_bytes())
+    }
+}
+
 /// Removes the groups that a dead owner named in the file, and returns them.
 fn clean(lock: &mut Flock<File>) -> Result<Option<SlotGroups>, Error> {
     let mut text = String::new();
     lock.read_to_string(&mut text).map_err(Error::io("read a slot's lock file"))?;
-    // Cut short where the owner died while writing: then it had made no group yet.
-    match serde_json::from_str::<Option<SlotGroups>>(&text) {
-        Ok(Some(groups)) => groups.destroy().map(|()| Some(groups)),
-        Ok(None) | Err(_) => Ok(None),
+    match serde_json::from_str(&text) {
+        Ok(Note { groups: Some(groups), made: true }) => groups.destroy().map(|()| Some(groups)),
+        Ok(Note { groups: Some(groups), made: false }) => {
+            groups.give_up();
+            Ok(None)
+        }
+        // Cut short where the owner died while writing: then it had put nothing into a group yet.
+        Ok(Note { groups: None, .. }) | Err(_) => Ok(None),
     }
 }
 
@@ -111,14 +137,19 @@ pub(crate) fn claim(state_dir: &Path, parent: Option<&Parent>) -> Result<Claim, 
         let locked = try_lock(&path).map_err(Error::io(format!("lock {}", path.display())))?;
         let Some(mut lock) = locked else { continue };
         clean(&mut lock)?;
-        let groups = parent.map(|parent| parent.groups(number));
-        let text = serde_json::to_string(&groups)
-            .map_err(|error| Error::io("write down a slot's groups")(error.into()))?;
-        lock.set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| lock.write_all(text.as_bytes()))
-            .map_err(Error::io(format!("write {}", path.display())))?;
-        return Ok(Claim { number, groups, path, _lock: lock });
+        let failed = || Error::io(format!("write {}", path.display()));
+        let mut note = Note { groups: parent.map(|parent| parent.groups(number)), made: false };
+        note.write(&mut lock).map_err(failed())?;
+        if let Some(groups) = &note.groups
+            && !groups.take()?
+        {
+            // Somebody else's, who keeps locks elsewhere.
+            fs::remove_file(&path).map_err(Error::io(format!("remove {}", path.display())))?;
+            continue;
+        }
+        note.made = true;
+        note.write(&mut lock).map_err(failed())?;
+        return Ok(Claim { number, groups: note.groups, path, _lock: lock });
     }
     Err(Error::Unfit {
         reason: format!("all {NUMBERS_MAX} slot numbers of this machine are in use"),
@@ -168,5 +199,26 @@ mod tests {
         drop(held);
         assert_eq!(sweep(state.path()).unwrap(), 1);
         assert!(!living.exists());
+    }
+
+    #[test]
+    fn what_a_dead_owner_had_not_made_its_own_is_not_ended() {
+        let state = tempfile::tempdir().unwrap();
+        let hierarchy = tempfile::tempdir().unwrap();
+        let parent = Parent::stand_in(hierarchy.path());
+        let groups = parent.groups(0);
+        assert!(groups.take().unwrap());
+        assert!(!groups.take().unwrap(), "taken twice");
+        let busy = hierarchy.path().join("assay-slot-0/a");
+        fs::create_dir(&busy).unwrap();
+        let path = folder(state.path()).unwrap().join("0.lock");
+        let mut lock = try_lock(&path).unwrap().unwrap();
+        Note { groups: Some(groups), made: false }.write(&mut lock).unwrap();
+        drop(lock);
+        assert_eq!(sweep(state.path()).unwrap(), 1);
+        assert!(busy.exists());
+        let claim = claim(state.path(), Some(&parent)).unwrap();
+        assert_eq!(claim.number, 1, "a number whose groups are another's was claimed");
+        assert!(!folder(state.path()).unwrap().join("0.lock").exists());
     }
 }

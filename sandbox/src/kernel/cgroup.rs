@@ -71,6 +71,15 @@ fn write_if_present(path: &Path, value: &str) -> Result<(), Error> {
     }
 }
 
+#[cfg(test)]
+impl Parent {
+    /// A folder in the place of a hierarchy, for what is about folders only.
+    pub(crate) fn stand_in(folder: &Path) -> Self {
+        let path = || folder.to_owned();
+        Self { version: Version::V2, memory: path(), pids: path(), cpu: path() }
+    }
+}
+
 impl Parent {
     /// Finds the hierarchies and the caller's own place in them, or below `inside` where given:
     /// there the same relative path is used in every hierarchy.
@@ -184,6 +193,20 @@ impl SlotGroups {
             folders.push(self.memory.join(RESIDENT));
         }
         folders
+    }
+
+    /// Makes the first of the groups, unless it is there: then it is somebody else's.
+    pub(crate) fn take(&self) -> Result<bool, Error> {
+        match fs::create_dir(&self.memory) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed("create", &self.memory)(error)),
+        }
+    }
+
+    /// Removes the first of the groups if nothing is in it; it may be another's, or not be there.
+    pub(crate) fn give_up(&self) {
+        fs::remove_dir(&self.memory).ok();
     }
 
     /// Makes the groups. Those of a dead owner must have been removed before.
