@@ -89,7 +89,7 @@ impl<'a> Companions<'a> {
     ) -> Result<Outcome, Trouble> {
         let box_files = self.files(plan).await?;
         let spec = plan.spec(args, stdin, files)?;
-        let mut runner = Runner::new(self.judge.slots(), plan.image.as_ref(), &box_files).await?;
+        let mut runner = Runner::new(self.judge.slots(), plan.place(), &box_files).await?;
         let _shared = self.judge.beside_others().await;
         Ok(runner.run(&spec).await?)
     }

@@ -1,8 +1,9 @@
-//! The compile stage: a source becomes artifacts, in a slot of its own.
+//! The compile stage: a source becomes artifacts, in a slot of its own. What modules are compiled to
+//! becomes, in a worker of its own, what the WebAssembly runtime loads.
 
 use sandbox::outcome::{Captured, Collected, Termination, Usage};
 use sandbox::spec::{FileMode, InputFile};
-use sandbox::{Error, Outcome};
+use sandbox::{Error, Outcome, RunSpec};
 
 use crate::plan::CompileStage;
 use crate::slots::Slots;
@@ -39,13 +40,45 @@ impl Compiled {
     }
 }
 
-/// Compiles.
+/// Compiles, and then what comes of it where the stage says so.
 ///
 /// # Errors
 /// The slot failed; what the compiler says is no error.
-pub async fn compile(slots: &dyn Slots, stage: &CompileStage) -> Result<Compiled, Error> {
-    let mut lease = slots.lease(stage.image.as_ref()).await?;
-    let outcome = lease.run(&stage.spec).await?;
+pub async fn compile_all(slots: &dyn Slots, stage: &CompileStage) -> Result<Compiled, Error> {
+    let first = compile(slots, stage, &stage.spec).await?;
+    let (Some(next), Ok(artifacts)) = (&stage.next, &first.artifacts) else { return Ok(first) };
+    let spec = next.spec.clone().files(artifacts.clone())?;
+    let second = compile(slots, next, &spec).await?;
+    Ok(Compiled {
+        artifacts: second.artifacts,
+        termination: second.termination,
+        usage: Usage {
+            cpu_time: first.usage.cpu_time + second.usage.cpu_time,
+            wall_time: first.usage.wall_time + second.usage.wall_time,
+            peak_memory: first.usage.peak_memory.max(second.usage.peak_memory),
+        },
+        stdout: first.stdout,
+        stderr: joined(first.stderr, &second.stderr),
+    })
+}
+
+fn joined(first: Captured, second: &Captured) -> Captured {
+    if second.bytes.is_empty() {
+        return first;
+    }
+    Captured {
+        bytes: [&first.bytes[..], &second.bytes].concat().into(),
+        truncated: first.truncated || second.truncated,
+    }
+}
+
+async fn compile(
+    slots: &dyn Slots,
+    stage: &CompileStage,
+    spec: &RunSpec,
+) -> Result<Compiled, Error> {
+    let mut lease = slots.lease(stage.place()).await?;
+    let outcome = lease.run(spec).await?;
     Ok(read(stage, outcome))
 }
 

@@ -33,6 +33,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How many programs run at the same time. Default: the number of processors.
     pub slots: NonZeroUsize,
+    /// Whether WebAssembly modules alone are run: for hosts that allow no namespaces. Default false.
+    pub wasm_only: bool,
     /// Under which control group the slots' groups are made. Default: the service's own.
     pub cgroup_parent: Option<PathBuf>,
     /// Where the locks of slots in use are kept. Default `/run/assay` for root, else a folder of the
@@ -292,6 +294,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             slots: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            wasm_only: false,
             cgroup_parent: None,
             state_dir: None,
             image_store: None,
@@ -412,7 +415,7 @@ impl Config {
             repositories,
             log
         );
-        keep!(judge, value_head);
+        keep!(judge, value_head, wasm_only);
         if self.admission.connections_max != running.admission.connections_max {
             kept.push("admission.connections_max");
             self.admission.connections_max = running.admission.connections_max;

@@ -18,6 +18,7 @@ use crate::pipeline::{Judge, Trouble};
 use crate::plan::RunPlan;
 use crate::report::JudgeFailure;
 use crate::run::Runner;
+use crate::slots::Place;
 
 /// Bytes that are passed on at once.
 const PASS_BYTES: usize = 64 << 10;
@@ -72,7 +73,7 @@ impl Judge {
                 Err(_) => return Ok(Execution { compiled, outcome: None }),
             }
         }
-        let mut runner = Runner::new(self.slots(), plan.image.as_ref(), &files).await?;
+        let mut runner = Runner::new(self.slots(), plan.place(), &files).await?;
         let (outcome, _) = self.run_confirmed(&mut runner, plan.spec.clone(), false).await?;
         Ok(Execution { compiled, outcome: Some(outcome) })
     }
@@ -87,7 +88,7 @@ impl Judge {
         spec: &RunSpec,
     ) -> Result<Result<Outcome, String>, JudgeFailure> {
         self.with_retries(|| async {
-            let mut runner = Runner::new(self.slots(), None, &[]).await?;
+            let mut runner = Runner::new(self.slots(), Place::Slot(None), &[]).await?;
             match self.run_confirmed(&mut runner, spec.clone(), false).await {
                 Ok((outcome, _)) => Ok(Ok(outcome)),
                 Err(Trouble::Sandbox(Error::Launch { program, step: "exec", source }))
@@ -125,7 +126,7 @@ impl Judge {
             let bytes_max = specs[joint.from].bounds().output.0;
             relays.push(relay(hear, speak, joint.kept_bytes_max, bytes_max));
         }
-        let [mut first, mut second] = self.slots().lease_pair([None, None]).await?;
+        let [mut first, mut second] = self.slots().lease_pair([Place::Slot(None); 2]).await?;
         let _shared = self.beside_others().await;
         let [first_streams, second_streams] = streams;
         let (first, second, relayed) = tokio::join!(

@@ -8,12 +8,12 @@
 use std::io::pipe;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sandbox::outcome::Termination;
 use sandbox::spec::{InputFile, Streams};
-use sandbox::{Image, Outcome, RunSpec};
+use sandbox::{Outcome, RunSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
@@ -24,7 +24,7 @@ use crate::limits::{STREAM_HEAD_BYTES, TRANSCRIPT_BYTES_MAX};
 use crate::pipeline::Trouble;
 use crate::plan::input_files;
 use crate::problem::HelperUse;
-use crate::slots::Slots;
+use crate::slots::{Place, Slots};
 
 /// How long an interactor may go on after the submission's wall time.
 const INTERACTOR_WALL_GRACE: Duration = Duration::from_secs(10);
@@ -45,8 +45,8 @@ pub struct Conversation {
 /// The submission's side.
 #[derive(Clone, Copy, Debug)]
 pub struct Side<'a> {
-    /// What its slot shows.
-    pub image: Option<&'a Image>,
+    /// Where it runs.
+    pub place: Place<'a>,
     /// The program.
     pub spec: &'a RunSpec,
     /// Its files.
@@ -77,7 +77,7 @@ pub async fn talk(
     let args = arguments(used, looked.points);
     let wall_time = side.wall_time + INTERACTOR_WALL_GRACE;
     let spec = plan.spec(&args, Bytes::new(), input_files(&files)?)?.wall_time(wall_time)?;
-    let [mut ours, mut theirs] = slots.lease_pair([side.image, plan.image.as_ref()]).await?;
+    let [mut ours, mut theirs] = slots.lease_pair([side.place, plan.place()]).await?;
     ours.install(side.files).await?;
     theirs.install(&helper_files).await?;
 
@@ -87,6 +87,7 @@ pub async fn talk(
     let forward = relay(said, to_them, Voice::Submission, side.output_max, &transcript);
     let back = relay(answered, to_us, Voice::Interactor, u64::MAX, &transcript);
     let mut decided_first = false;
+    let start = Instant::now();
     let mut our_end = None;
     let mut their_end = None;
     {
@@ -99,7 +100,8 @@ pub async fn talk(
             tokio::select! {
                 end = &mut ours, if our_end.is_none() => our_end = Some(end?),
                 end = &mut theirs, if their_end.is_none() => {
-                    decided_first = our_end.is_none();
+                    // Where its wall time has ended the submission, its end is only not told yet.
+                    decided_first = our_end.is_none() && start.elapsed() < side.wall_time;
                     their_end = Some(end?);
                 }
                 ends = &mut relays, if relayed.is_none() => relayed = Some(ends),

@@ -4,15 +4,20 @@
 //! language whose toolchain is missing stays in the list with the reason. [`Languages::add`] does so
 //! for further images, which may bring rows of their own. Nothing runs here.
 
+mod toolchain;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use protocol::Limits as WireLimits;
 use sandbox::Image;
 use sandbox::image::HOST;
+use sandbox::wasm::ENGINE;
 use serde::Deserialize;
 
 use crate::grade::FailurePatterns;
+use crate::slots::Runtime;
+use toolchain::{fill, locate};
 
 const TABLE: &str = include_str!("languages.toml");
 
@@ -21,6 +26,8 @@ const TABLE: &str = include_str!("languages.toml");
 pub struct Language {
     /// Its name.
     pub name: String,
+    /// What runs its programs.
+    pub runtime: Runtime,
     /// Tags of fenced code blocks that mean it.
     pub fences: Vec<String>,
     /// File name of the program.
@@ -204,11 +211,14 @@ struct Row {
     aliases: Vec<String>,
     fences: Vec<String>,
     source: String,
+    #[serde(default)]
+    runtime: Runtime,
     programs: Programs,
     compile: Option<Vec<String>>,
     #[serde(default)]
     artifacts: Vec<String>,
     run: Vec<String>,
+    #[serde(default)]
     version: Vec<String>,
     #[serde(default)]
     environment: Vec<String>,
@@ -304,6 +314,21 @@ impl Languages {
     pub fn resolve(has_executable: impl Fn(&str) -> bool) -> Result<Self, TableError> {
         let entries = entries(None, None, &has_executable)?;
         Ok(Self { shelves: vec![Shelf { image: HOST.to_owned(), entries }] })
+    }
+
+    /// The languages of a service that has no slots: those that need no image.
+    ///
+    /// # Errors
+    /// [`TableError`] where the built-in table is broken.
+    pub fn modules_alone() -> Result<Self, TableError> {
+        let mut languages = Self::resolve(|_| false)?;
+        for entry in languages.shelves.iter_mut().flat_map(|shelf| &mut shelf.entries) {
+            if entry.language.is_err() {
+                let reason = "this service runs WebAssembly modules alone";
+                entry.language = Err(reason.to_owned());
+            }
+        }
+        Ok(languages)
     }
 
     /// Adds what `image` can run, by the built-in table and by `rows` of its own, which come first.
@@ -411,6 +436,8 @@ impl Languages {
                 }
                 match languages.iter_mut().find(|known| known.name == info.name) {
                     None => languages.push(info),
+                    // It is the same in every image.
+                    Some(known) if known.available && entry.row.programs.is_empty() => {}
                     Some(known) if known.available => known.images.append(&mut info.images),
                     Some(known) if info.available => *known = info,
                     Some(_) => {}
@@ -444,7 +471,8 @@ fn entries(
     }
     let entry = |row: Row| {
         let language = resolve_row(&row, image, has_executable).map(Arc::new);
-        Entry { row, language, version: None }
+        let version = row.version.is_empty().then(|| ENGINE.to_owned());
+        Entry { row, language, version }
     };
     Ok(table.into_iter().map(entry).collect())
 }
@@ -480,6 +508,7 @@ impl Entry {
         };
         protocol::LanguageInfo {
             name: self.row.name.clone(),
+            runtime: self.row.runtime.to_wire(),
             aliases: self.row.aliases.clone(),
             available: self.language.is_ok(),
             reason: self.language.as_ref().err().cloned(),
@@ -538,6 +567,7 @@ fn resolve_row(
     Ok(Language {
         toolchain,
         name: row.name.clone(),
+        runtime: row.runtime,
         fences: row.fences.clone(),
         source: row.source.clone(),
         recipe,
@@ -555,30 +585,6 @@ fn resolve_row(
         image: image.cloned(),
         version,
     })
-}
-
-/// The path of each program; the reason where one is nowhere.
-fn locate(
-    programs: &Programs,
-    has: &impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, String>, String> {
-    let locate_one = |(name, candidates): (&String, &Vec<String>)| match candidates
-        .iter()
-        .find(|path| has(path))
-    {
-        Some(path) => Ok((name.clone(), path.clone())),
-        None => Err(format!("the image has no {}", candidates.join(" or "))),
-    };
-    programs.iter().map(locate_one).collect()
-}
-
-fn fill(argv: &[String], paths: &BTreeMap<String, String>) -> Vec<String> {
-    let fill_one = |argument: &String| {
-        paths
-            .iter()
-            .fold(argument.clone(), |text, (name, path)| text.replace(&format!("{{{name}}}"), path))
-    };
-    argv.iter().map(fill_one).collect()
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ impl Judge {
             Code::Completion(extraction) => Some(extraction.rule.name()),
         };
         (report.reply, report.cached) = (submission.reply, cached);
+        report.runtime = Some(submission.language.runtime);
         report
     }
 
@@ -291,7 +292,7 @@ impl Judge {
         let timer = self.metrics.stage(Stage::Compile);
         let span = tracing::info_span!("stage", stage = "compile");
         let keep = |compiled: &Compiled| compiled.keep();
-        let find = || compile::compile(self.slots(), stage);
+        let find = || compile::compile_all(self.slots(), stage);
         let found = self.caches.artifacts.get(stage.identity, keep, find).instrument(span).await?;
         timer.observe_duration();
         self.metrics.remembered("artifacts", found.1, self.caches.artifacts.bytes());
@@ -307,14 +308,15 @@ impl Judge {
             compile = Some(CompileReport::new(&compiled, &mut budget));
             match compiled.artifacts {
                 Ok(artifacts) => files.extend(artifacts),
-                Err(_) => return Ok(RunReport { ran: None, compile }),
+                Err(_) => return Ok(RunReport { runtime: plan.runtime, ran: None, compile }),
             }
         }
-        let mut runner = Runner::new(self.slots(), plan.image.as_ref(), &files).await?;
+        let mut runner = Runner::new(self.slots(), plan.place(), &files).await?;
         let outcome = runner.run(&plan.spec).await?;
         let stdout = budget.take(&outcome.stdout);
         let stderr = budget.take(&outcome.stderr);
-        Ok(RunReport { ran: Some((outcome.termination, outcome.usage, stdout, stderr)), compile })
+        let ran = Some((outcome.termination, outcome.usage, stdout, stderr));
+        Ok(RunReport { runtime: plan.runtime, ran, compile })
     }
 
     /// Logs a failure of ours, counts it, and words it for the client.
@@ -432,8 +434,8 @@ impl Tests<'_> {
             Some(runner) => runner,
             None => {
                 let wait = self.judge.metrics.stage(Stage::Lease);
-                let image = self.plan.image.as_ref();
-                let runner = Runner::new(self.judge.slots(), image, self.files).await?;
+                let place = self.plan.place();
+                let runner = Runner::new(self.judge.slots(), place, self.files).await?;
                 wait.observe_duration();
                 runner
             }
@@ -453,7 +455,7 @@ impl Tests<'_> {
     ) -> Result<Graded, Trouble> {
         let bounds = test.spec.bounds();
         let side = Side {
-            image: self.plan.image.as_ref(),
+            place: self.plan.place(),
             spec: &test.spec,
             files: self.files,
             output_max: bounds.output.0,

@@ -3,9 +3,12 @@
 //! A [`Plan`] has at most one compile stage and one run for each test. All runs of a submission
 //! share a lease, so that its files are installed once.
 
+mod identity;
+
 use bytes::Bytes;
 use sandbox::spec::{BOX_DIR, CollectFile, FileMode, InputFile, RelativePath, SpecError};
 use sandbox::warm::Warmup;
+use sandbox::wasm::COMPILER;
 use sandbox::{Image, Limits, RunSpec};
 
 use crate::assertion::{self, Parts, Secrets};
@@ -15,11 +18,16 @@ use crate::java;
 use crate::language::{Language, Recipe};
 use crate::limits::{ARTIFACT_BYTES_MAX, COMPILE_LIMITS};
 use crate::problem::{Case, Data, Group, Helper, HelperUse, Judging, Signature, Task, TestInfo};
+use crate::slots::{Place, Runtime};
 use crate::submission::{self, AfterFailure, ValidRun, ValidSubmission};
+
+pub use identity::{Digest, Identity};
 
 /// What will be run.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What runs it.
+    pub runtime: Runtime,
     /// What its slots show; `None` for what they show by default.
     pub image: Option<Image>,
     /// Makes the artifacts, where the language is compiled.
@@ -42,9 +50,19 @@ pub struct Plan {
     pub flags: Vec<Flag>,
 }
 
+impl Plan {
+    /// Where the tests run.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place::of(self.runtime, self.image.as_ref())
+    }
+}
+
 /// One compilation.
 #[derive(Clone, Debug)]
 pub struct CompileStage {
+    /// What the compiler is.
+    pub runtime: Runtime,
     /// What its slot shows; `None` for what slots show by default.
     pub image: Option<Image>,
     /// The compiler, with the source beside it.
@@ -53,11 +71,17 @@ pub struct CompileStage {
     pub artifacts: Vec<RelativePath>,
     /// What makes two compilations the same.
     pub identity: Identity,
+    /// What is made of the artifacts, where they are not the end.
+    pub next: Option<Box<Self>>,
 }
 
-/// A digest of everything that a result depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity(pub [u8; 32]);
+impl CompileStage {
+    /// Where the compiler runs.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place::of(self.runtime, self.image.as_ref())
+    }
+}
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -84,6 +108,8 @@ pub enum Moment {
 /// A program of the problem.
 #[derive(Clone, Debug)]
 pub struct HelperPlan {
+    /// What runs it.
+    pub runtime: Runtime,
     /// What its slots show; `None` for what they show by default.
     pub image: Option<Image>,
     /// Makes the artifacts, where its language is compiled.
@@ -99,6 +125,12 @@ pub struct HelperPlan {
 }
 
 impl HelperPlan {
+    /// Where it runs.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place::of(self.runtime, self.image.as_ref())
+    }
+
     /// One run of it.
     ///
     /// # Errors
@@ -120,6 +152,8 @@ impl HelperPlan {
 /// A program to run without judging.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
+    /// What runs it.
+    pub runtime: Runtime,
     /// What its slots show; `None` for what they show by default.
     pub image: Option<Image>,
     /// Makes the artifacts, where the language is compiled.
@@ -128,6 +162,14 @@ pub struct RunPlan {
     pub box_files: Vec<InputFile>,
     /// The program.
     pub spec: RunSpec,
+}
+
+impl RunPlan {
+    /// Where it runs.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place::of(self.runtime, self.image.as_ref())
+    }
 }
 
 /// Plans a submission; `None` where it has no program.
@@ -182,6 +224,7 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
         Task::Assertions { .. } | Task::Calls(_) | Task::Suite(_) => Vec::new(),
     };
     Ok(Some(Plan {
+        runtime: language.runtime,
         image: language.image.clone(),
         compile,
         box_files,
@@ -308,6 +351,7 @@ fn helper(helper: &Helper) -> Result<HelperPlan, SpecError> {
         stage.spec = stage.spec.clone().limits(limits)?;
     }
     Ok(HelperPlan {
+        runtime: language.runtime,
         image: language.image.clone(),
         identity: compile_identity(language, &extra, &files),
         compile,
@@ -334,7 +378,8 @@ pub fn plan_run(run: &ValidRun) -> Result<RunPlan, SpecError> {
         .stdin(run.stdin.clone())?
         .files(run_files)?
         .limits(run.limits)?;
-    Ok(RunPlan { image: language.image.clone(), compile, box_files, spec })
+    let (runtime, image) = (language.runtime, language.image.clone());
+    Ok(RunPlan { runtime, image, compile, box_files, spec })
 }
 
 /// What the placeholders of the table of languages stand for.
@@ -379,7 +424,10 @@ fn place(
     extra: &[String],
 ) -> Result<(Option<CompileStage>, Vec<InputFile>), SpecError> {
     let Some(argv) = &recipe.compile else {
-        return Ok((None, input_files(&without_doubles(files))?));
+        return match language.runtime {
+            Runtime::Process => Ok((None, input_files(&without_doubles(files))?)),
+            Runtime::Wasm => Ok((Some(translation(language, names, files)?), Vec::new())),
+        };
     };
     let mut argv: Vec<String> = argv.iter().map(|argument| names.fill(argument)).collect();
     let source = names.fill(&language.source);
@@ -401,8 +449,36 @@ fn place(
         .files(files)?
         .collect(collect.collect())?
         .limits(submission::apply(&COMPILE_LIMITS, &language.compile_limits))?;
-    let image = language.image.clone();
-    Ok((Some(CompileStage { image, spec, artifacts, identity }), Vec::new()))
+    let next = match language.runtime {
+        Runtime::Process => None,
+        Runtime::Wasm => Some(Box::new(translation(language, names, &[])?)),
+    };
+    let (runtime, image) = (Runtime::Process, language.image.clone());
+    Ok((Some(CompileStage { runtime, image, spec, artifacts, identity, next }), Vec::new()))
+}
+
+/// A module of a language becomes what the WebAssembly runtime loads. What compiling left is the
+/// module; where nothing is compiled the source is.
+fn translation(
+    language: &Language,
+    names: &Names,
+    files: &[(String, Bytes)],
+) -> Result<CompileStage, SpecError> {
+    /// What the table of languages lets such programs be run as.
+    const TRANSLATED: &str = "program.cwasm";
+    let source = names.fill(&language.source);
+    let module = language.recipe.artifacts.first().unwrap_or(&source);
+    let argv = [COMPILER, module, TRANSLATED].map(str::to_owned);
+    let identity = compile_identity(language, &argv, files);
+    let artifacts = vec![RelativePath::new(TRANSLATED)?];
+    let collect =
+        |path: &RelativePath| CollectFile { path: path.clone(), bytes_max: ARTIFACT_BYTES_MAX };
+    let spec = RunSpec::new(argv)?
+        .files(input_files(&without_doubles(files))?)?
+        .collect(artifacts.iter().map(collect).collect())?
+        .limits(COMPILE_LIMITS)?;
+    let (runtime, image) = (Runtime::Wasm, None);
+    Ok(CompileStage { runtime, image, spec, artifacts, identity, next: None })
 }
 
 /// Files whose names occur twice only as they come first: the program's own before all others.
@@ -430,50 +506,6 @@ pub(crate) fn compile_identity(
         digest.add(content);
     }
     digest.finish()
-}
-
-impl std::io::Write for Digest {
-    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
-        sha2::Digest::update(&mut self.0, part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Makes an [`Identity`]; each part goes in with its length, so that no two lists of parts are alike.
-#[derive(Debug)]
-pub struct Digest(sha2::Sha256);
-
-impl Digest {
-    /// An empty one for `what`.
-    #[must_use]
-    pub fn new(what: &str) -> Self {
-        let mut digest = Self(sha2::Digest::new());
-        digest.add(what.as_bytes());
-        digest.add(env!("CARGO_PKG_VERSION").as_bytes());
-        digest
-    }
-
-    /// Adds a part.
-    pub fn add(&mut self, part: &[u8]) {
-        sha2::Digest::update(&mut self.0, (part.len() as u64).to_le_bytes());
-        sha2::Digest::update(&mut self.0, part);
-    }
-
-    /// Adds a value as JSON.
-    pub fn add_json(&mut self, value: &impl serde::Serialize) {
-        // It hashes as it goes, and a hash cannot fail to take what it is given.
-        drop(serde_json::to_writer(self, value));
-    }
-
-    /// The identity of all parts.
-    #[must_use]
-    pub fn finish(self) -> Identity {
-        Identity(sha2::Digest::finalize(self.0).into())
-    }
 }
 
 fn run_spec(

@@ -18,6 +18,7 @@ use crate::grade::{Grade, Mark, Verdict};
 use crate::limits::{STREAM_HEAD_BYTES, SUBMISSION_HEAD_BYTES};
 use crate::problem::TestInfo;
 use crate::reward;
+use crate::slots::Runtime;
 use crate::submission::Reply;
 
 mod judgement;
@@ -52,6 +53,8 @@ pub struct Report {
     pub reply: Reply,
     /// Whether the verdict was known from an equal submission.
     pub cached: bool,
+    /// What ran the program, where there was one.
+    pub runtime: Option<Runtime>,
 }
 
 /// One test.
@@ -87,6 +90,8 @@ pub struct CompileReport {
 /// A program that was run without judging.
 #[derive(Clone, Debug)]
 pub struct RunReport {
+    /// What ran it.
+    pub runtime: Runtime,
     /// How it ended, what it used and wrote; `None` where it was not run.
     pub ran: Option<(Termination, Usage, Head, Head)>,
     /// What the compiler said.
@@ -364,6 +369,7 @@ impl Report {
             reward: reward::Plan::default(),
             reply: Reply::default(),
             cached: false,
+            runtime: None,
         }
     }
 
@@ -396,6 +402,7 @@ impl Report {
             extraction: self.extraction.map(|rule| protocol::Extraction { rule: rule.to_owned() }),
             answer: self.answer.as_ref().map(AnswerReport::to_wire),
             judge: self.judge.clone(),
+            runtime: self.runtime.map(Runtime::to_wire),
             ..SubmissionResult::default()
         };
         let judgement = match &self.judgement {
@@ -467,6 +474,7 @@ impl RunReport {
         };
         let compile = report.as_ref().ok().and_then(|report| report.compile.as_ref());
         RunResponse {
+            runtime: report.as_ref().ok().map(|report| report.runtime.to_wire()),
             termination: termination.map(termination_to_wire),
             cpu_time_ms: milliseconds(usage.cpu_time),
             wall_time_ms: milliseconds(usage.wall_time),

@@ -1,14 +1,16 @@
 //! The run stage: one lease, the files installed once, the programs one after the other.
 
 use sandbox::spec::InputFile;
-use sandbox::{Error, Image, Outcome, RunSpec};
+use sandbox::{Error, Outcome, RunSpec};
 
 use crate::limits::{INSTALL_FILES_MAX, INSTALL_PATHS_BYTES_MAX};
-use crate::slots::{SlotLease, Slots};
+use crate::slots::{Place, SlotLease, Slots};
 
 /// A slot with everything in place.
 pub struct Runner {
     lease: Box<dyn SlotLease>,
+    /// Whether cpu time is counted in instructions, the same however busy the machine is.
+    pub(crate) counts_instructions: bool,
 }
 
 impl std::fmt::Debug for Runner {
@@ -18,20 +20,20 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// Leases a slot that shows `image`, or what slots show by default, and installs `files`.
+    /// Leases a place and installs `files`.
     ///
     /// # Errors
     /// The slot failed.
     pub async fn new(
         slots: &dyn Slots,
-        image: Option<&Image>,
+        place: Place<'_>,
         files: &[InputFile],
     ) -> Result<Self, Error> {
-        let mut lease = slots.lease(image).await?;
+        let mut lease = slots.lease(place).await?;
         for files in chunks(files) {
             lease.install(files).await?;
         }
-        Ok(Self { lease })
+        Ok(Self { lease, counts_instructions: matches!(place, Place::Wasm) })
     }
 
     /// Runs one program to its end.

@@ -1,7 +1,10 @@
 //! The seam to the sandbox: a place to run programs. The one thing that tests may fake.
 //!
-//! [`FairSlots`] stands before the pool: who comes next is decided by [`crate::schedule`], and only
-//! as many ask the pool as it has slots.
+//! Programs run as processes in slots, modules in workers of the WebAssembly runtime: the same spec
+//! goes in, the same outcome comes out, and who asks says only where ([`Place`]).
+//!
+//! [`FairSlots`] stands before both: who comes next is decided by [`crate::schedule`], and only as
+//! many ask as there are slots.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,23 +12,67 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use protocol::Priority;
 use sandbox::spec::{InputFile, Streams};
-use sandbox::{Error, Image, Lease, Outcome, PoolStatus, RunSpec, SlotPool};
+use sandbox::{Error, Image, Lease, Outcome, PoolStatus, RunSpec, SlotPool, WasmLease, WasmPool};
 
 use crate::schedule::{Flow, Grant, Scheduler};
 use crate::telemetry::Metrics;
 
+/// What runs programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// Processes in slots.
+    #[default]
+    Process,
+    /// WebAssembly modules in workers.
+    Wasm,
+}
+
+impl Runtime {
+    /// On the wire.
+    #[must_use]
+    pub fn to_wire(self) -> protocol::Runtime {
+        match self {
+            Self::Process => protocol::Runtime::Process,
+            Self::Wasm => protocol::Runtime::Wasm,
+        }
+    }
+}
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// In a slot that shows this image, or what slots show by default.
+    Slot(Option<&'a Image>),
+    /// In a worker of the WebAssembly runtime.
+    Wasm,
+}
+
+impl<'a> Place<'a> {
+    /// Where programs of a runtime run; images are for slots only.
+    #[must_use]
+    pub fn of(runtime: Runtime, image: Option<&'a Image>) -> Self {
+        match runtime {
+            Runtime::Process => Self::Slot(image),
+            Runtime::Wasm => Self::Wasm,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a Image>> for Place<'a> {
+    fn from(image: Option<&'a Image>) -> Self {
+        Self::Slot(image)
+    }
+}
+
 /// A fixed number of slots.
 pub trait Slots: Send + Sync + std::fmt::Debug {
-    /// Waits for a free slot that shows `image`, or what slots show by default; first come, first
-    /// served.
-    fn lease<'a>(
-        &'a self,
-        image: Option<&'a Image>,
-    ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>>;
-    /// Waits for two free slots at once, each with its image.
+    /// Waits for a free slot or worker; first come, first served.
+    fn lease<'a>(&'a self, place: Place<'a>) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>>;
+    /// Waits for two at once.
     fn lease_pair<'a>(
         &'a self,
-        images: [Option<&'a Image>; 2],
+        places: [Place<'a>; 2],
     ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>>;
     /// What the slots are doing.
     fn status(&self) -> PoolStatus;
@@ -49,32 +96,100 @@ pub trait SlotLease: Send + Sync {
     ) -> BoxFuture<'a, Result<Outcome, Error>>;
 }
 
-impl Slots for SlotPool {
-    fn lease<'a>(
-        &'a self,
-        image: Option<&'a Image>,
-    ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
+/// The places that a service has.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `None`: this service runs modules alone.
+    pub slots: Option<SlotPool>,
+    /// Workers for modules.
+    pub wasm: WasmPool,
+}
+
+impl Places {
+    fn pool(&self) -> Result<&SlotPool, Error> {
+        let reason = "the service was started to run WebAssembly modules alone";
+        self.slots.as_ref().ok_or_else(|| Error::Unfit { reason: reason.to_owned() })
+    }
+
+    async fn slot(&self, image: Option<&Image>) -> Result<Box<dyn SlotLease>, Error> {
+        let pool = self.pool()?;
+        Ok(Box::new(match image {
+            Some(image) => pool.lease_in(image).await?,
+            None => pool.lease().await?,
+        }))
+    }
+
+    async fn worker(&self) -> Result<Box<dyn SlotLease>, Error> {
+        Ok(Box::new(self.wasm.lease().await?))
+    }
+
+    /// Ends all slots and workers.
+    pub async fn close(&self) {
+        self.wasm.close();
+        if let Some(pool) = &self.slots {
+            pool.close().await;
+        }
+    }
+}
+
+impl Slots for Places {
+    fn lease<'a>(&'a self, place: Place<'a>) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
         Box::pin(async move {
-            let lease = match image {
-                Some(image) => self.lease_in(image).await?,
-                None => Self::lease(self).await?,
-            };
-            Ok(Box::new(lease) as Box<dyn SlotLease>)
+            match place {
+                Place::Slot(image) => self.slot(image).await,
+                Place::Wasm => self.worker().await,
+            }
         })
     }
 
     fn lease_pair<'a>(
         &'a self,
-        images: [Option<&'a Image>; 2],
+        places: [Place<'a>; 2],
     ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>> {
         Box::pin(async move {
-            let leases = Self::lease_pair(self, images).await?;
-            Ok(leases.map(|lease| Box::new(lease) as Box<dyn SlotLease>))
+            match places {
+                [Place::Slot(first), Place::Slot(second)] => {
+                    let leases = self.pool()?.lease_pair([first, second]).await?;
+                    Ok(leases.map(|lease| Box::new(lease) as Box<dyn SlotLease>))
+                }
+                [Place::Wasm, Place::Wasm] => {
+                    let leases = self.wasm.lease_pair().await?;
+                    Ok(leases.map(|lease| Box::new(lease) as Box<dyn SlotLease>))
+                }
+                // The worker always first: nobody who has a slot waits for one.
+                [Place::Wasm, Place::Slot(image)] => {
+                    Ok([self.worker().await?, self.slot(image).await?])
+                }
+                [Place::Slot(image), Place::Wasm] => {
+                    let worker = self.worker().await?;
+                    Ok([self.slot(image).await?, worker])
+                }
+            }
         })
     }
 
     fn status(&self) -> PoolStatus {
-        Self::status(self)
+        let wasm = self.wasm.status();
+        let Some(slots) = self.slots.as_ref().map(SlotPool::status) else { return wasm };
+        PoolStatus { leased: slots.leased + wasm.leased, ..slots }
+    }
+}
+
+impl SlotLease for WasmLease {
+    fn install<'a>(&'a mut self, files: &'a [InputFile]) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(Self::install(self, files))
+    }
+
+    fn run<'a>(&'a mut self, spec: &'a RunSpec) -> BoxFuture<'a, Result<Outcome, Error>> {
+        Box::pin(Self::run(self, spec))
+    }
+
+    fn run_with<'a>(
+        &'a mut self,
+        spec: &'a RunSpec,
+        streams: Streams,
+    ) -> BoxFuture<'a, Result<Outcome, Error>> {
+        Box::pin(Self::run_with(self, spec, streams))
     }
 }
 
@@ -133,24 +248,21 @@ struct FairLease {
 }
 
 impl Slots for FairSlots {
-    fn lease<'a>(
-        &'a self,
-        image: Option<&'a Image>,
-    ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
+    fn lease<'a>(&'a self, place: Place<'a>) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
         Box::pin(async move {
             let grant = Arc::new(self.granted(1).await);
-            let lease = self.inner.lease(image).await?;
+            let lease = self.inner.lease(place).await?;
             Ok(Box::new(FairLease { lease, grant }) as Box<dyn SlotLease>)
         })
     }
 
     fn lease_pair<'a>(
         &'a self,
-        images: [Option<&'a Image>; 2],
+        places: [Place<'a>; 2],
     ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>> {
         Box::pin(async move {
             let grant = Arc::new(self.granted(2).await);
-            let leases = self.inner.lease_pair(images).await?;
+            let leases = self.inner.lease_pair(places).await?;
             Ok(leases.map(|lease| {
                 Box::new(FairLease { lease, grant: Arc::clone(&grant) }) as Box<dyn SlotLease>
             }))
@@ -209,7 +321,7 @@ pub(crate) mod scripted {
     use std::sync::{Arc, Mutex};
 
     use super::{
-        BoxFuture, Error, Image, InputFile, Outcome, PoolStatus, RunSpec, SlotLease, Slots, Streams,
+        BoxFuture, Error, InputFile, Outcome, Place, PoolStatus, RunSpec, SlotLease, Slots, Streams,
     };
 
     type Script = Arc<Mutex<VecDeque<Result<Outcome, Error>>>>;
@@ -231,10 +343,7 @@ pub(crate) mod scripted {
     }
 
     impl Slots for ScriptedSlots {
-        fn lease<'a>(
-            &'a self,
-            _: Option<&'a Image>,
-        ) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
+        fn lease<'a>(&'a self, _: Place<'a>) -> BoxFuture<'a, Result<Box<dyn SlotLease>, Error>> {
             *self.leases.lock().unwrap() += 1;
             let lease = ScriptedLease(Arc::clone(&self.script));
             Box::pin(async { Ok(Box::new(lease) as Box<dyn SlotLease>) })
@@ -242,7 +351,7 @@ pub(crate) mod scripted {
 
         fn lease_pair<'a>(
             &'a self,
-            _: [Option<&'a Image>; 2],
+            _: [Place<'a>; 2],
         ) -> BoxFuture<'a, Result<[Box<dyn SlotLease>; 2], Error>> {
             *self.leases.lock().unwrap() += 2;
             let leases = [(); 2].map(|()| ScriptedLease(Arc::clone(&self.script)));

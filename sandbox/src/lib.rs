@@ -88,17 +88,22 @@ pub use outcome::Outcome;
 pub use pool::{Lease, PoolConfig, PoolStatus, SlotPool};
 pub use session::Session;
 pub use spec::RunSpec;
+pub use wasm::{WasmLease, WasmPool};
 
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Becomes a slot's resident where a supervisor started this program as one, and then does not
-/// return; otherwise returns at once. Must be the first statement of `main` of every program that
-/// makes a [`SlotPool`]: slots are started from the program itself, so that nothing else has to be
-/// installed or found.
+/// Becomes a slot's resident, or a worker that runs modules, where a supervisor started this program as
+/// one, and then does not return; otherwise returns at once. Must be the first statement of `main` of
+/// every program that makes a [`SlotPool`] or a [`wasm::WasmPool`]: slots and workers are started from
+/// the program itself, so that nothing else has to be installed or found.
 #[expect(clippy::exit, reason = "a resident never returns to the main of its supervisor")]
 pub fn resident_entry() {
     if std::env::args_os().next().is_some_and(|name| name == slot::RESIDENT_NAME) {
         builder::main();
+        std::process::exit(0);
+    }
+    if std::env::args_os().next().is_some_and(|name| name == wasm::worker::WORKER_NAME) {
+        wasm::worker::main();
         std::process::exit(0);
     }
     ENTERED.store(true, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Is this host fit? Layer by layer: what isolates, what limits, and what makes timings noisy.
 //!
-//! Looks only, but for the last check, which builds a slot and destroys it again: what the kernel
-//! really does is worth more than what it says it can.
+//! Looks only, but for the last checks, which build a slot and a worker and destroy them again: what
+//! the kernel really does is worth more than what it says it can.
 
 use std::fs;
 use std::path::Path;
@@ -86,7 +86,28 @@ pub fn preflight() -> Vec<Layer> {
     layers.push(core_pattern());
     layers.extend(timing_noise());
     layers.push(trial());
+    layers.push(modules());
     layers
+}
+
+/// The name of the layer that runs modules, which hangs on none of the others but the filter.
+pub const MODULES: &str = "wasm worker";
+
+/// Starts a worker for modules and ends it.
+fn modules() -> Layer {
+    let started = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(crate::Error::io("start a runtime"))?;
+        let pool = crate::WasmPool::new(std::num::NonZeroUsize::MIN)?;
+        runtime.block_on(pool.lease()).map(drop)
+    });
+    match started.join() {
+        Ok(Ok(())) => Layer::on(MODULES, "started and ended; it needs no namespaces"),
+        Ok(Err(error)) => {
+            Layer::weak(MODULES, error.to_string(), "boot a kernel with CONFIG_SECCOMP_FILTER")
+        }
+        Err(_) => Layer::weak(MODULES, "the trial failed", "report this as a fault"),
+    }
 }
 
 fn read(path: &str) -> Option<String> {

@@ -373,7 +373,7 @@ pub(crate) fn headers(files: &[InputFile]) -> Vec<FileHeader> {
 ///
 /// A file and not a pipe: nobody has to feed it, so a program that does not read cannot block us,
 /// and a busy machine cannot make it wait.
-fn stdin_file(content: &Buffer) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn stdin_file(content: &Buffer) -> io::Result<Option<OwnedFd>> {
     if content.is_empty() {
         return Ok(None);
     }
@@ -382,7 +382,7 @@ fn stdin_file(content: &Buffer) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Puts a reply together, and believes none of its lengths before they are checked.
-fn outcome(spec: &RunSpec, ended: Ended, mut payload: Payload) -> io::Result<Outcome> {
+pub(crate) fn outcome(spec: &RunSpec, ended: Ended, mut payload: Payload) -> io::Result<Outcome> {
     let too_long = || io::Error::new(io::ErrorKind::InvalidData, "a reply beyond its limits");
     let mut captured = |(bytes, truncated): (u64, bool)| {
         if bytes > spec.limits.output.0 {

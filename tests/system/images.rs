@@ -31,6 +31,9 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
             an_image_is_the_same_by_registry_archive_and_layout,
             an_image_of_buildah_is_imported_with_its_environment,
             a_download_that_was_cut_short_goes_on_and_a_wrong_one_is_refused,
+            a_registry_that_asks_for_an_account_is_answered,
+            a_layout_with_a_changed_blob_is_refused,
+            lean_is_judged_by_what_a_program_of_its_name_says,
         ]
     )
 }
@@ -240,8 +243,24 @@ struct Registry {
     address: String,
 }
 
+/// The account `user`, `secret` as the registry keeps it (bcrypt).
+const ACCOUNT: &str = "user:$2b$04$hcQz4yi02KusHLvECIXjRO4aDQ270afDZf7WOrbNaywuoFUW/.852\n";
+
 impl Registry {
     async fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, "").await
+    }
+
+    /// A registry that asks for [`ACCOUNT`].
+    async fn start_closed(folder: &Path) -> Result<Self> {
+        let accounts = folder.join("accounts");
+        fs::write(&accounts, ACCOUNT)?;
+        let accounts = accounts.display();
+        let auth = format!("auth:\n  htpasswd:\n    realm: tests\n    path: {accounts}\n");
+        Self::start_with(folder, &auth).await
+    }
+
+    async fn start_with(folder: &Path, more: &str) -> Result<Self> {
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let configuration = folder.join("registry.yml");
         let storage = folder.join("registry");
@@ -249,7 +268,7 @@ impl Registry {
             &configuration,
             format!(
                 "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem:\n    rootdirectory: \
-                 {}\nhttp:\n  addr: {free}\n",
+                 {}\nhttp:\n  addr: {free}\n{more}",
                 storage.display()
             ),
         )?;
@@ -421,4 +440,116 @@ async fn a_download_that_was_cut_short_goes_on_and_a_wrong_one_is_refused() -> R
     import("bad").await??;
     ensure!(store.manifest("bad")?.digest == store.manifest("good")?.digest);
     Ok(())
+}
+
+async fn a_registry_that_asks_for_an_account_is_answered() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let layout = layout_by_umoci(root.path())?;
+    let registry = Registry::start_closed(root.path()).await?;
+    let remote = format!("docker://{}/shell:1", registry.address);
+    let from = format!("oci:{layout}");
+    let account = ["--dest-creds", "user:secret"];
+    tool(
+        "skopeo",
+        &[&["copy", "--dest-tls-verify=false"], &account[..], &[&from, &remote]].concat(),
+    )?;
+    let store = Store::at(root.path().join("store"));
+    for (account, is_let_in) in
+        [(None, false), (Some("user:wrong"), false), (Some("user:secret"), true)]
+    {
+        let (store, remote) = (store.clone(), remote.clone());
+        let imported = tokio::task::spawn_blocking(move || {
+            let credentials = account.map(str::to_owned);
+            let options = ImportOptions { credentials, ..ImportOptions::default() };
+            oci::import(&store.write()?, "shell", &remote, &options)
+        });
+        let imported = imported.await?;
+        ensure!(imported.is_ok() == is_let_in, "{account:?}: {imported:?}");
+        if let Err(error) = imported {
+            ensure!(!error.to_string().contains("wrong"), "the account is told: {error}");
+        }
+    }
+    Ok(())
+}
+
+async fn a_layout_with_a_changed_blob_is_refused() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let layout = layout_by_umoci(root.path())?;
+    let store = Store::at(root.path().join("store"));
+    let writer = store.write()?;
+    for entry in fs::read_dir(root.path().join("layout/blobs/sha256"))? {
+        let path = entry?.path();
+        let good = fs::read(&path)?;
+        let mut changed = good.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        fs::write(&path, &changed)?;
+        let imported = oci::import(&writer, "shell", &layout, &ImportOptions::default());
+        // umoci leaves the manifests of earlier steps behind, which nothing names any more.
+        if let Ok(manifest) = imported {
+            fs::write(&path, &good)?;
+            let again = oci::import(&writer, "shell", &layout, &ImportOptions::default())?;
+            ensure!(manifest.digest == again.digest, "{} was changed", path.display());
+            writer.remove("shell")?;
+            continue;
+        }
+        ensure!(store.manifest("shell").is_err(), "there is half an image");
+        fs::write(&path, &good)?;
+    }
+    oci::import(&writer, "shell", &layout, &ImportOptions::default())?;
+    Ok(())
+}
+
+/// Says what lean would of these few programs, in its form and with its exit code.
+const LEAN: &str = r##"#!/usr/bin/bash
+source=$(cat "$1")
+case "$source" in
+  *"= 8 := rfl"*)
+    echo "$1:2:25: error: type mismatch"
+    echo "  rfl"
+    exit 1;;
+  *"by sorry"*) echo "$1:1:8: warning: declaration uses 'sorry'";;
+  *"#eval 3 + 4"*) echo 7;;
+esac
+"##;
+
+/// The toolchain itself was out of reach where this was written; Coq, which was not, has the same
+/// shape.
+async fn lean_is_judged_by_what_a_program_of_its_name_says() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir()?;
+    let store = Store::at(root.path().join("store"));
+    {
+        let writer = store.write()?;
+        let work = writer.workplace()?;
+        fill_root(work.path(), "lean")?;
+        symlink("bash", work.path().join("usr/bin/sh"))?;
+        let lean = work.path().join("opt/lean/bin/lean");
+        fs::create_dir_all(lean.parent().context("a folder")?)?;
+        fs::write(&lean, LEAN)?;
+        fs::set_permissions(&lean, fs::Permissions::from_mode(0o755))?;
+        let layer = writer.keep(work.path(), &[], Times::Fixed)?;
+        writer.publish(manifest("lean", vec![layer]))?;
+    }
+    let image_store = Some(store.root().to_owned());
+    let service =
+        Service::start_with(ServiceConfig { image_store, ..ServiceConfig::default() }).await?;
+    let add = "def add (a b : Nat) : Nat := a + b\n";
+    let judged = |source: &str, problem: serde_json::Value| json!({"language": "lean", "source": source, "problem": problem});
+    let prints = |stdout: &str| json!({"kind": "stdio", "tests": [{"stdout": stdout}]});
+    let asserts = |code: &str| json!({"kind": "assertions", "code": code});
+    for (body, verdict) in [
+        (judged("#eval 3 + 4\n", prints("7")), "accepted"),
+        (judged("#eval 3 + 4\n", prints("8")), "wrong_answer"),
+        (judged(add, asserts("example : add 3 4 = 7 := rfl\n")), "accepted"),
+        (judged(add, asserts("example : add 3 4 = 8 := rfl\n")), "wrong_answer"),
+        // A warning to lean, with exit code 0.
+        (judged("theorem hard : 1 = 2 := by sorry\n", asserts("-- none\n")), "wrong_answer"),
+    ] {
+        let reply = service.client().post("/v1/judge", &body).await?.ok_json()?;
+        let result = &reply["results"][0];
+        ensure!(result["verdict"] == verdict, "{body}: {reply}");
+        ensure!(result["valid"] == true, "{reply}");
+    }
+    service.terminate().await
 }

@@ -32,6 +32,7 @@ mod stability;
 mod tidy;
 mod unit_tests;
 mod warm;
+mod wasm;
 mod wire;
 mod wires;
 
@@ -96,6 +97,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(sandbox_views::trials());
     trials.extend(rootless::trials());
     trials.extend(warm::trials());
+    trials.extend(wasm::trials());
     trials.extend(faults::trials());
     trials.extend(images::trials());
     trials.extend(reward_models::trials());

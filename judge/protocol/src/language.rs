@@ -16,6 +16,8 @@ pub struct LanguageInfo {
     /// Its name in submissions.
     #[schema(examples("python"))]
     pub name: String,
+    /// What runs its programs.
+    pub runtime: Runtime,
     /// Other names that mean the same.
     pub aliases: Vec<String>,
     /// Whether the image has its toolchain.
@@ -32,6 +34,16 @@ pub struct LanguageInfo {
     pub frameworks: Vec<String>,
     /// The images that have its toolchain; the first is taken where a submission names none.
     pub images: Vec<String>,
+}
+
+/// What runs a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// A process in a slot.
+    Process,
+    /// The WebAssembly runtime, where cpu time is counted in instructions.
+    Wasm,
 }
 
 /// What accepts an assertion program.

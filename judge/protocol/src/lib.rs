@@ -27,7 +27,7 @@ pub use answer::{
 pub use batch::{BatchState, BatchStatus, GroupResult, Priority, RolloutGroup};
 pub use checker::{Checker, CheckerSchema};
 pub use error::{ErrorBody, ErrorDetail};
-pub use language::{AssertionProof, LanguageInfo, LanguagesResponse};
+pub use language::{AssertionProof, LanguageInfo, LanguagesResponse, Runtime};
 pub use problem::{
     AssertionsProblem, CallCase, DmojProblem, FileContent, FunctionProblem, HelperProgram,
     InputOutputProblem, LivecodebenchProblem, LivecodebenchTest, Problem, ProblemSchema,

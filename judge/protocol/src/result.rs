@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::answer::AnswerResult;
 use crate::batch::GroupResult;
+use crate::language::Runtime;
 use crate::reward::{ComponentResult, JudgeResult};
 
 /// Reply of `POST /v1/judge` without streaming: results in the order of the request.
@@ -90,6 +91,9 @@ pub struct SubmissionResult {
     /// Whether tests and compiler output were left out because too many results were kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trimmed: bool,
+    /// What ran the program; null where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
 }
 
 /// Points of a submission.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::language::Runtime;
 use crate::result::{CompileResult, Failure};
 use crate::submission::Limits;
 
@@ -38,6 +39,8 @@ pub struct RunRequest {
 /// Reply of `POST /v1/run`: the facts of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunResponse {
+    /// What ran it; null where nothing was run.
+    pub runtime: Option<Runtime>,
     /// How the program ended; null where it was not run.
     pub termination: Option<Termination>,
     /// Processor time of all processes.

@@ -46,7 +46,10 @@ pub(super) async fn healthz() -> &'static str {
 )]
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Result<&'static str, ApiError> {
     service.check_open()?;
-    Ok("ready\n")
+    Ok(match service.config.wasm_only {
+        false => "ready\n",
+        true => "ready, for WebAssembly modules alone\n",
+    })
 }
 
 /// Metrics in the text format of Prometheus.

@@ -1,7 +1,7 @@
 //! Takes connections, and lets them go when the service stops.
 //!
 //! Stopping has three parts, each bounded: no new connection and no new request; time for what was
-//! admitted; then the pool is closed, so that what has no slot yet is answered as not judged.
+//! admitted; then the slots are closed, so that what has no slot yet is answered as not judged.
 
 use std::io;
 use std::pin::pin;
@@ -16,7 +16,6 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use sandbox::SlotPool;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -26,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use super::tls::{self, TlsError};
 use super::{Service, router};
 use crate::limits::{CLOSE_TIME_MAX, HANDSHAKE_TIME_MAX};
+use crate::slots::Places;
 
 /// How long accepting pauses where the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -87,10 +87,10 @@ impl Site {
     }
 }
 
-/// Serves until `stop` is ready, then finishes what was admitted and closes the pool.
+/// Serves until `stop` is ready, then finishes what was admitted and closes the slots.
 pub async fn serve(
     site: Site,
-    pool: SlotPool,
+    places: Places,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) {
@@ -110,13 +110,13 @@ pub async fn serve(
     }
     let close = async {
         let sessions = service.close_sessions();
-        tokio::join!(pool.close(), sessions, drained_or_pending(&mut connections));
+        tokio::join!(places.close(), sessions, drained_or_pending(&mut connections));
     };
     if tokio::time::timeout(CLOSE_TIME_MAX, close).await.is_err() {
         tracing::warn!("stopping: ending what still runs");
         connections.shutdown().await;
-        if tokio::time::timeout(CLOSE_TIME_MAX, pool.close()).await.is_err() {
-            tracing::error!("the pool did not close in time");
+        if tokio::time::timeout(CLOSE_TIME_MAX, places.close()).await.is_err() {
+            tracing::error!("the slots did not close in time");
         }
     }
 }

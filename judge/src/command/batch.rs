@@ -44,7 +44,7 @@ pub(super) async fn judge(path: &Path, args: &JudgeArgs) -> Result<End, Failed> 
         bar.inc(1);
     }
     bar.finish_and_clear();
-    engine.pool.close().await;
+    engine.places.close().await;
     if !args.json {
         emit(&summary.table())?;
     }

@@ -12,67 +12,58 @@ use judge::pipeline::{Caches, Judge};
 use judge::plan::warmups;
 use judge::reward_model::RewardModels;
 use judge::session::{Room, SessionMetrics, Sessions};
-use judge::slots::FairSlots;
+use judge::slots::{FairSlots, Places};
 use judge::telemetry::Metrics;
 use sandbox::image::Store;
-use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool};
+use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool, WasmPool};
 
 use super::{Failed, ours};
 
 /// What judging needs.
 pub(super) struct Engine {
-    pub(super) pool: SlotPool,
+    pub(super) places: Places,
     pub(super) languages: Languages,
     pub(super) judge: Judge,
     pub(super) metrics: Arc<Metrics>,
-    sessions: PoolConfig,
+    /// What their slots are made of; `None`: there are none.
+    sessions: Option<PoolConfig>,
 }
 
 impl Engine {
     /// Builds the slots.
     pub(super) async fn start(config: &Config) -> Result<Self, Failed> {
-        let image = Image::host().map_err(ours)?;
-        let languages = languages(&image, &store(config))?;
-        let mut pool = PoolConfig::new(image);
-        pool.slots = config.slots;
-        pool.warm = languages
-            .available()
-            .filter(|it| it.image.is_none())
-            .flat_map(|it| warmups(it))
-            .collect();
-        pool.cgroup_parent.clone_from(&config.cgroup_parent);
-        if let Some(state_dir) = &config.state_dir {
-            pool.state_dir.clone_from(state_dir);
-        }
-        let sessions = pool.clone();
-        let pool = SlotPool::new(pool).await.map_err(|error| {
-            ours(anyhow::Error::new(error).context(
-                "the slots could not be built; `assay preflight` says what this host lacks",
-            ))
-        })?;
+        let (languages, slots, sessions) = match config.wasm_only {
+            true => (Languages::modules_alone().map_err(ours)?, None, None),
+            false => {
+                let image = Image::host().map_err(ours)?;
+                let languages = languages(&image, &store(config))?;
+                let blueprint = blueprint(config, image, &languages);
+                let pool = pool(blueprint.clone()).await?;
+                (languages, Some(pool), Some(blueprint))
+            }
+        };
+        let wasm = WasmPool::new(config.slots).map_err(ours)?;
+        let places = Places { slots, wasm };
         let metrics = Arc::new(Metrics::new().map_err(ours)?);
         let caches = Caches::new(config.cache_bytes());
         let reward_models =
             RewardModels::start(&config.judge, &config.value_head, metrics.registry())
                 .map_err(|error| super::usage(anyhow::anyhow!(error)))?;
         let slots =
-            FairSlots::new(Arc::new(pool.clone()), config.slots.get(), Arc::clone(&metrics));
+            FairSlots::new(Arc::new(places.clone()), config.slots.get(), Arc::clone(&metrics));
         let judge = Judge::new(Arc::new(slots), Arc::clone(&metrics), caches)
             .with_reward_models(reward_models);
-        Ok(Self { pool, languages, judge, metrics, sessions })
+        Ok(Self { places, languages, judge, metrics, sessions })
     }
 
     /// Sessions, in slots of their own that are made when they are needed.
     pub(super) async fn sessions(&self, config: &Config) -> Result<Option<Sessions>, Failed> {
         let SessionsConfig { open_max, memory_bytes_max } = config.sessions;
         let Some(slots) = NonZeroUsize::new(open_max) else { return Ok(None) };
-        let pool = PoolConfig {
-            slots,
-            standing_max: slots,
-            ready: 0,
-            warm: Vec::new(),
-            ..self.sessions.clone()
-        };
+        // A service of modules alone has none.
+        let Some(blueprint) = self.sessions.clone() else { return Ok(None) };
+        let pool =
+            PoolConfig { slots, standing_max: slots, ready: 0, warm: Vec::new(), ..blueprint };
         let pool = SlotPool::new(pool).await.map_err(ours)?;
         let metrics = SessionMetrics::new(self.metrics.registry()).map_err(ours)?;
         Ok(Some(Sessions::new(pool, Room { open_max, memory_bytes_max }, metrics)))
@@ -81,10 +72,11 @@ impl Engine {
     /// Asks every toolchain for its version, in slots.
     pub(super) async fn ask_versions(&mut self) {
         // Those of other images are pinned by their recipes; asking would make a slot for each.
+        let Some(pool) = &self.places.slots else { return };
         let own = self.languages.available().filter(|language| language.image.is_none());
+        let own = own.filter(|language| !language.version_argv().is_empty());
         let available: Vec<_> = own.cloned().collect();
-        let slots = self.pool.status().slots.max(1);
-        let pool = &self.pool;
+        let slots = pool.status().slots.max(1);
         let versions: Vec<_> = stream::iter(available)
             .map(|language| async move {
                 let answer = tokio::time::timeout(VERSION_TIME_MAX, version(pool, &language)).await;
@@ -105,6 +97,28 @@ impl Engine {
             }
         }
     }
+}
+
+/// What slots are made of, and in them what is to be warm.
+fn blueprint(config: &Config, image: Image, languages: &Languages) -> PoolConfig {
+    let mut pool = PoolConfig::new(image);
+    pool.slots = config.slots;
+    let own = languages.available().filter(|it| it.image.is_none());
+    pool.warm = own.flat_map(|it| warmups(it)).collect();
+    pool.cgroup_parent.clone_from(&config.cgroup_parent);
+    if let Some(state_dir) = &config.state_dir {
+        pool.state_dir.clone_from(state_dir);
+    }
+    pool
+}
+
+async fn pool(blueprint: PoolConfig) -> Result<SlotPool, Failed> {
+    SlotPool::new(blueprint).await.map_err(|error| {
+        ours(anyhow::Error::new(error).context(
+            "the slots could not be built; `assay preflight` says what this host lacks, and \
+             `assay serve --wasm-only` runs WebAssembly modules without slots",
+        ))
+    })
 }
 
 /// Where images are kept.

@@ -83,6 +83,9 @@ struct BuildArgs {
 
 #[derive(Debug, Args)]
 struct TestArgs {
+    /// One line for each language
+    #[arg(long)]
+    table: bool,
     /// Which images [default: all that are there and have a smoke test]
     names: Vec<String>,
     /// The folder of recipes
@@ -118,7 +121,8 @@ async fn test(store: &Store, args: &TestArgs) -> Result<End, Failed> {
     } else {
         args.names.clone()
     };
-    smoke::test(store, &args.recipes, &names).await
+    let show = if args.table { smoke::Show::Languages } else { smoke::Show::Tests };
+    smoke::test(store, &args.recipes, &names, show).await
 }
 
 fn act(store: &Store, action: ImageAction) -> Result<End, Failed> {

@@ -70,6 +70,12 @@ fn layers_table(layers: &[Layer]) -> String {
     if advice.is_empty() {
         return format!("{table}This host is fit.\n");
     }
+    let is_off = |layer: &Layer| layer.state == State::Off;
+    let runs_modules = |layer: &Layer| layer.name == preflight::MODULES && layer.state == State::On;
+    if layers.iter().any(is_off) && layers.iter().any(runs_modules) {
+        let modules = "`assay serve --wasm-only` runs WebAssembly modules alone";
+        advice.push(format!("as it is: {modules}\n"));
+    }
     format!("{table}What to do:\n{}", advice.concat())
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn judge(args: &JudgeArgs) -> Result<End, Failed> {
     config.slots = args.slots.or_else(|| NonZeroUsize::new(slots)).unwrap_or(NonZeroUsize::MIN);
     let engine = Engine::start(&config).await?;
     let result = engine.judge.judge(&submission).await.to_wire();
-    engine.pool.close().await;
+    engine.places.close().await;
     emit(&if args.json { json_line(&result)? } else { describe(&result) })?;
     Ok(end_of(&result))
 }

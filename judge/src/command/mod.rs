@@ -112,6 +112,9 @@ struct ServeArgs {
     /// Serve although an isolation layer is off (see `assay preflight`)
     #[arg(long)]
     without_missing_layers: bool,
+    /// Run WebAssembly modules alone, which needs no namespaces
+    #[arg(long)]
+    wasm_only: bool,
 }
 
 #[derive(Debug, Subcommand)]

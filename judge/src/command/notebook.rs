@@ -87,7 +87,7 @@ pub(super) async fn notebook(action: NotebookAction) -> Result<End, Failed> {
         Err(failed) => Err(failed),
     };
     sessions.close_all().await;
-    engine.pool.close().await;
+    engine.places.close().await;
     let result = result?;
     if let Some(path) = &args.out {
         let text = serde_json::to_string_pretty(&result.notebook).map_err(ours)? + "\n";

@@ -31,7 +31,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
         .map_err(usage)?;
     let address = listener.local_addr().map_err(ours)?;
     let layers = tokio::task::spawn_blocking(preflight::preflight).await.map_err(ours)?;
-    if !args.without_missing_layers {
+    if !args.without_missing_layers && !config.wasm_only {
         refuse_missing(&layers)?;
     }
     let mut engine = tokio::select! {
@@ -41,7 +41,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
     engine.ask_versions().await;
     let sessions = engine.sessions(&config).await?;
     emit(&greeting(address, &config, &engine, &layers))?;
-    let Engine { pool, languages, judge, metrics, .. } = engine;
+    let Engine { places, languages, judge, metrics, .. } = engine;
     let testlib = config.read_testlib().map_err(usage)?;
     let service = Service::new(config, languages, judge, metrics)
         .with_testlib(testlib)
@@ -49,7 +49,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<End, Failed> {
         .with_sessions(sessions);
     let site = Site::new(service).map_err(usage)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let mut serving = std::pin::pin!(server::serve(site.clone(), pool, listener, async {
+    let mut serving = std::pin::pin!(server::serve(site.clone(), places, listener, async {
         // A sender that is gone means that we are stopping as well.
         stopped.await.unwrap_or_default();
     }));
@@ -92,6 +92,7 @@ fn configure(args: &ServeArgs) -> Result<Config, ConfigError> {
     let mut config = Config::read(args.config.as_deref(), variables())?;
     config.listen = args.listen.unwrap_or(config.listen);
     config.slots = args.slots.unwrap_or(config.slots);
+    config.wasm_only |= args.wasm_only;
     Ok(config)
 }
 
@@ -158,7 +159,10 @@ fn greeting(address: SocketAddr, config: &Config, engine: &Engine, layers: &[Lay
     let mut lines = vec![
         format!("Assay {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION")),
         format!("  images     {}", engine.languages.images().collect::<Vec<_>>().join(", ")),
-        format!("  slots      {}", config.slots),
+        match config.wasm_only {
+            false => format!("  slots      {}", config.slots),
+            true => "  slots      none: WebAssembly modules alone are run, in workers".to_owned(),
+        },
         "  isolation".to_owned(),
     ];
     for layer in layers {

@@ -45,11 +45,24 @@ struct Program {
     fails: Option<String>,
 }
 
+/// What the table has a line for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    Tests,
+    Languages,
+}
+
 /// Judges the programs of each image.
-pub(super) async fn test(store: &Store, recipes: &Path, names: &[String]) -> Result<End, Failed> {
+pub(super) async fn test(
+    store: &Store,
+    recipes: &Path,
+    names: &[String],
+    show: Show,
+) -> Result<End, Failed> {
     let config = Config { image_store: Some(store.root().to_owned()), ..Config::default() };
     let engine = Engine::start(&config).await?;
-    let mut table = Table::new(["image", "language", "test", "compile ms", "run ms", "verdict"]);
+    let mut tests = Table::new(["image", "language", "test", "compile ms", "run ms", "verdict"]);
+    let mut languages = Table::new(LANGUAGES);
     let mut end = End::Good;
     let recipes = Recipes::at(recipes);
     for name in names {
@@ -59,6 +72,7 @@ pub(super) async fn test(store: &Store, recipes: &Path, names: &[String]) -> Res
         let smoke: Smoke =
             toml::from_str(&text).map_err(|error| usage(anyhow!("{}: {error}", path.display())))?;
         for program in &smoke.program {
+            let mut results = Vec::new();
             for (test, submission, wanted) in submissions(name, program) {
                 let result = judge(&engine, submission).await?;
                 let good = match wanted {
@@ -71,12 +85,17 @@ pub(super) async fn test(store: &Store, recipes: &Path, names: &[String]) -> Res
                     end = End::NotAccepted;
                     emit(&complaint(name, program, test, &result))?;
                 }
-                table.push(line(name, program, test, &result));
+                tests.push(line(name, program, test, &result));
+                results.push((test, result));
             }
+            languages.push(language_line(name, program, &results));
         }
     }
-    engine.pool.close().await;
-    emit(&table.to_string())?;
+    engine.places.close().await;
+    emit(&match show {
+        Show::Tests => tests.to_string(),
+        Show::Languages => languages.to_string(),
+    })?;
     Ok(end)
 }
 
@@ -131,6 +150,34 @@ fn line(image: &str, program: &Program, test: &str, result: &SubmissionResult) -
     let show = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time:.0}"));
     let verdict = verdict_name(result.verdict);
     [image, &program.language, test, &show(compile), &show(run), verdict].map(str::to_owned)
+}
+
+/// Columns of the table of languages: hello world with its times, and each test with its verdict.
+const LANGUAGES: [&str; 8] = [
+    "language",
+    "image",
+    "compile ms",
+    "run ms",
+    "right output",
+    "wrong output",
+    "right assertions",
+    "wrong assertions",
+];
+
+fn language_line(
+    image: &str,
+    program: &Program,
+    results: &[(&str, SubmissionResult)],
+) -> [String; 8] {
+    let of = |test: &str| results.iter().find(|(name, _)| *name == test).map(|(_, it)| it);
+    let verdict = |test: &str| of(test).map_or("-", |it| verdict_name(it.verdict)).to_owned();
+    // Hello world, or where there is none, the assertions.
+    let timed = of("prints").or_else(|| of("passes"));
+    let times = timed.map(|result| line(image, program, "", result));
+    let [_, _, _, compile, run, _] = times.unwrap_or_default();
+    let [right, wrong] = [verdict("prints"), verdict("prints else")];
+    let [passes, fails] = [verdict("passes"), verdict("fails")];
+    [program.language.clone(), image.to_owned(), compile, run, right, wrong, passes, fails]
 }
 
 fn complaint(image: &str, program: &Program, test: &str, result: &SubmissionResult) -> String {

@@ -13,9 +13,10 @@ use super::{Config, ConfigError};
 const PREFIX: &str = "ASSAY_";
 const SEPARATOR: &str = "__";
 /// The first parts of keys.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 20] = [
     "listen",
     "slots",
+    "wasm_only",
     "cgroup_parent",
     "state_dir",
     "image_store",

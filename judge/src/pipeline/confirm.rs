@@ -31,7 +31,9 @@ impl Judge {
             runner.run(&spec).await?
         };
         // Looked at only where it matters.
-        let busy = (is_late(&outcome) && !known_late).then(|| moment.until_now());
+        let counted =
+            runner.counts_instructions && outcome.termination == Termination::CpuTimeLimit;
+        let busy = (is_late(&outcome) && !known_late && !counted).then(|| moment.until_now());
         let Some(contention) = busy.filter(|contention| contention.is_busy()) else {
             return Ok((outcome, false));
         };

@@ -177,7 +177,8 @@ impl Judge {
 
     async fn run_session(&self, plan: &SuitePlan) -> Result<(Outcome, bool), Trouble> {
         let wait = self.metrics.stage(Stage::Lease);
-        let mut runner = Runner::new(self.slots(), plan.image.as_ref(), &plan.box_files).await?;
+        let mut runner =
+            Runner::new(self.slots(), plan.image.as_ref().into(), &plan.box_files).await?;
         wait.observe_duration();
         let timer = self.metrics.stage(Stage::Run);
         let span = tracing::info_span!("stage", stage = "run");

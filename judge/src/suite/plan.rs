@@ -15,6 +15,7 @@ use crate::java;
 use crate::language::{Framework, Language, Recipe};
 use crate::limits::{ARTIFACT_BYTES_MAX, COMPILE_LIMITS, SUITE_REPORT_BYTES_MAX};
 use crate::plan::{CompileStage, Digest, compile_identity, environment, heap_mib, input_files};
+use crate::slots::Runtime;
 use crate::submission::{self, ValidSubmission};
 
 const PYTHON: &str = include_str!("../drivers/suite.py");
@@ -143,7 +144,14 @@ pub fn build(
         .collect(vec![CollectFile { path: path.clone(), bytes_max: ARTIFACT_BYTES_MAX }])?
         .limits(submission::apply(&limits, &repository.build_limits))?;
     let image = language.image.clone();
-    Ok(CompileStage { image, spec, artifacts: vec![path], identity: digest.finish() })
+    Ok(CompileStage {
+        runtime: Runtime::Process,
+        image,
+        spec,
+        artifacts: vec![path],
+        identity: digest.finish(),
+        next: None,
+    })
 }
 
 /// An argument as a shell reads it literally.
@@ -328,7 +336,8 @@ fn compile_stage(
         .files(files.collect::<Result<_, SpecError>>()?)?
         .collect(collect.collect())?
         .limits(submission::apply(&COMPILE_LIMITS, &language.compile_limits))?;
-    Ok(CompileStage { image: language.image.clone(), spec, artifacts, identity })
+    let (runtime, image) = (Runtime::Process, language.image.clone());
+    Ok(CompileStage { runtime, image, spec, artifacts, identity, next: None })
 }
 
 #[cfg(test)]

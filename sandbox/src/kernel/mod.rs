@@ -5,6 +5,7 @@
 
 pub(crate) mod account;
 pub(crate) mod cgroup;
+pub(crate) mod code;
 mod counters;
 pub(crate) mod credentials;
 pub(crate) mod delegation;

@@ -16,6 +16,8 @@ use super::process::in_child;
 
 /// The policy, compiled into the program: what filters a run cannot be changed beside it.
 const POLICY: &str = include_str!("../seccomp.json");
+/// The policy of workers, which run modules in place of programs.
+const POLICY_OF_WORKERS: &str = include_str!("../wasm/seccomp.json");
 
 /// Why a policy is not one.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,9 @@ struct Policy {
     default: String,
     rules: Vec<Rule>,
     /// In place of the rules above for the same calls.
+    #[serde(default)]
     rootless: Vec<Rule>,
+    #[serde(default)]
     without_groups: Vec<Rule>,
 }
 
@@ -122,6 +126,12 @@ impl Filter {
         Ok(compile(&all, &default))
     }
 
+    /// The filter of workers.
+    pub(crate) fn of_workers() -> Result<Self, PolicyError> {
+        let (all, default) = table_of(POLICY_OF_WORKERS, &[])?;
+        Ok(compile(&all, &default))
+    }
+
     /// The filter of runs in two parts, for a resident that makes calls which runs may not: the part
     /// that it installs on itself, and the part that each run adds.
     pub(crate) fn in_two_parts(sections: &[Section]) -> Result<(Self, Self), PolicyError> {
@@ -165,7 +175,14 @@ const CALLS_OF_RESIDENT: [&str; 2] = ["clone3", "seccomp"];
 
 /// The action of each system call that the policy names, and of all others.
 fn table(sections: &[Section]) -> Result<(BTreeMap<u32, Action>, Action), PolicyError> {
-    let policy: Policy = serde_json::from_str(POLICY)?;
+    table_of(POLICY, sections)
+}
+
+fn table_of(
+    policy: &str,
+    sections: &[Section],
+) -> Result<(BTreeMap<u32, Action>, Action), PolicyError> {
+    let policy: Policy = serde_json::from_str(policy)?;
     let default = Action::Errno(errno(&policy.default)?);
     let mut all = actions(&policy.rules)?;
     for section in sections {
@@ -417,6 +434,61 @@ mod tests {
                 assert_eq!(got, want, "call {number} with {value:#x}");
             }
         }
+    }
+
+    /// What a worker could do if a module ever broke out of its runtime: nothing that opens, starts,
+    /// reaches or changes anything outside of it.
+    #[test]
+    fn workers_open_start_and_reach_nothing() {
+        let filter = Filter::of_workers().unwrap();
+        let policy: Policy = serde_json::from_str(POLICY_OF_WORKERS).unwrap();
+        for name in [
+            "open",
+            "openat",
+            "openat2",
+            "creat",
+            "socket",
+            "connect",
+            "bind",
+            "execve",
+            "execveat",
+            "fork",
+            "vfork",
+            "clone",
+            "clone3",
+            "kill",
+            "tkill",
+            "pidfd_open",
+            "pidfd_send_signal",
+            "ptrace",
+            "process_vm_readv",
+            "ioctl",
+            "mount",
+            "unshare",
+            "setns",
+            "chroot",
+            "setuid",
+            "bpf",
+            "io_uring_setup",
+            "keyctl",
+            "unlink",
+            "rename",
+            "mkdir",
+            "chmod",
+            "shmget",
+            "userfaultfd",
+            "perf_event_open",
+            "prctl",
+            "seccomp",
+        ] {
+            let number = number_of(name).unwrap();
+            let got = evaluate(&filter, ARCHITECTURE, number, [0; 6]);
+            assert_eq!(got, libc::SECCOMP_RET_ERRNO | 1, "{name}");
+        }
+        let limits = number_of("prlimit64").unwrap();
+        assert_eq!(evaluate(&filter, ARCHITECTURE, limits, [0; 6]), libc::SECCOMP_RET_ALLOW);
+        assert_ne!(evaluate(&filter, ARCHITECTURE, limits, [1; 6]), libc::SECCOMP_RET_ALLOW);
+        assert!(actions(&policy.rules).unwrap().len() < 60);
     }
 
     #[test]

@@ -1,33 +1,24 @@
-//! What a module sees of the world: WASI preview 1, all of it in memory.
+//! What a module sees of the world, all of it in memory: arguments, files, streams.
 //!
-//! Written here rather than taken from a library, because the libraries give modules folders, clocks
-//! and random numbers of the machine, and bring an asynchronous runtime for waiting on them. Here no
-//! call waits, none reaches the machine, and two runs see the same.
-//!
-//! Files lie below `/box` (read-only) and `/w` (where relative paths begin). There are no folders but
-//! those that the files' names make.
+//! Two runs see the same. Nothing waits but for another program, where a standard stream leads to one,
+//! and then no longer than the run may last. Files lie below `/box` (read-only) and `/w` (where
+//! relative paths begin). There are no folders but those that the files' names make.
+
+mod calls;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes as Buffer;
-use wasmtime::{Caller, Extern, Linker};
+use nix::errno::Errno as SystemError;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::State;
+pub(super) use calls::{Exit, define};
+
 use crate::outcome::{Captured, Collected};
-use crate::spec::{BOX_DIR, CollectFile, InputFile, RunSpec, WORK_DIR};
-
-/// The module asked to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exit(pub(super) i32);
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ended with code {}", self.0)
-    }
-}
-
-impl std::error::Error for Exit {}
+use crate::spec::{BOX_DIR, CollectFile, InputFile, RunSpec, Streams, WORK_DIR};
 
 /// An error number of WASI (`wasi_snapshot_preview1`, errno).
 type Errno = i32;
@@ -41,10 +32,16 @@ const NOT_SUPPORTED: Errno = 58;
 const NOT_PERMITTED: Errno = 63;
 const TOO_MANY_FILES: Errno = 33;
 const FAULT: Errno = 21;
+const IO: Errno = 29;
+const NAME_TOO_LONG: Errno = 37;
+const BROKEN_PIPE: Errno = 64;
 
-/// The folders that a module finds open, from descriptor 3 on.
-const FOLDERS: [&str; 3] = [WORK_DIR, BOX_DIR, "/"];
+/// The folders that a module finds open, from descriptor 3 on: their names, and what they are. The C
+/// library looks for relative paths below the shortest name.
+const FOLDERS: [(&str, &str); 3] = [(WORK_DIR, WORK_DIR), (BOX_DIR, BOX_DIR), (".", WORK_DIR)];
 const FIRST_FILE: usize = 3 + FOLDERS.len();
+/// Bytes that a pipe takes without waiting once it takes any (`pipe(7)`, PIPE_BUF).
+const PIPE_BYTES: usize = 4096;
 /// Files that a module may make.
 const FILES_MAX: usize = 1024;
 
@@ -54,6 +51,13 @@ pub(super) struct World {
     environment: Vec<Vec<u8>>,
     stdin: Buffer,
     stdin_position: usize,
+    /// What standard streams lead to, where they lead elsewhere.
+    elsewhere: Arc<Streams>,
+    deadline: Instant,
+    /// Whether the deadline passed while a call waited.
+    late: bool,
+    /// Bytes that the call has moved.
+    moved: u64,
     output_max: usize,
     streams: [Stream; 2],
     files: BTreeMap<String, File>,
@@ -91,7 +95,12 @@ struct Open {
 }
 
 impl World {
-    pub(super) fn new(spec: &RunSpec, installed: &[InputFile]) -> Self {
+    pub(super) fn new(
+        spec: &RunSpec,
+        installed: &[InputFile],
+        elsewhere: Arc<Streams>,
+        deadline: Instant,
+    ) -> Self {
         let strings = |strings: &[std::ffi::CString]| {
             strings.iter().map(|string| string.as_bytes_with_nul().to_vec()).collect()
         };
@@ -107,6 +116,10 @@ impl World {
             environment: strings(&spec.env),
             stdin: spec.stdin.clone(),
             stdin_position: 0,
+            elsewhere,
+            deadline,
+            late: false,
+            moved: 0,
             output_max: spec.limits.output.as_usize(),
             streams: [Stream::default(), Stream::default()],
             files: files.collect(),
@@ -130,6 +143,14 @@ impl World {
         self.captured(1)
     }
 
+    /// Adds a line of ours to standard error, as far as there is room.
+    pub(super) fn explain(&mut self, reason: &str) {
+        let stream = &mut self.streams[1];
+        let left = self.output_max.saturating_sub(stream.bytes.len());
+        let line = format!("{reason}\n");
+        stream.bytes.extend_from_slice(&line.as_bytes()[..line.len().min(left)]);
+    }
+
     fn captured(&self, stream: usize) -> Captured {
         let stream = &self.streams[stream];
         Captured { bytes: stream.bytes.clone().into(), truncated: stream.exceeded }
@@ -145,6 +166,9 @@ impl World {
 
     /// Bytes of a descriptor from its position on; at most `count`.
     fn read(&mut self, descriptor: usize, count: usize) -> Result<Vec<u8>, Errno> {
+        if descriptor == 0 && self.elsewhere.stdin.is_some() {
+            return self.read_elsewhere(count);
+        }
         if descriptor == 0 {
             let rest = &self.stdin[self.stdin_position..];
             let bytes = rest[..rest.len().min(count)].to_vec();
@@ -159,7 +183,49 @@ impl World {
         Ok(bytes)
     }
 
+    fn read_elsewhere(&mut self, count: usize) -> Result<Vec<u8>, Errno> {
+        let Some(stdin) = &self.elsewhere.stdin else { return Err(BAD_DESCRIPTOR) };
+        if !wait_for(stdin.as_fd(), PollFlags::POLLIN, self.deadline) {
+            self.late = true;
+            return Err(IO);
+        }
+        let mut bytes = vec![0; count.min(1 << 20)];
+        let length = nix::unistd::read(stdin, &mut bytes).map_err(|_| IO)?;
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// Where an output stream leads, if elsewhere.
+    fn leads_to(&self, descriptor: usize) -> Option<&OwnedFd> {
+        match descriptor {
+            1 => self.elsewhere.stdout.as_ref(),
+            2 => self.elsewhere.stderr.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn write_elsewhere(&mut self, descriptor: usize, mut bytes: &[u8]) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            let Some(stream) = self.leads_to(descriptor) else { return Err(BAD_DESCRIPTOR) };
+            if !wait_for(stream.as_fd(), PollFlags::POLLOUT, self.deadline) {
+                self.late = true;
+                return Err(IO);
+            }
+            let part = &bytes[..bytes.len().min(PIPE_BYTES)];
+            match nix::unistd::write(stream, part) {
+                Ok(length) => bytes = &bytes[length..],
+                Err(SystemError::EPIPE) => return Err(BROKEN_PIPE),
+                Err(SystemError::EINTR) => {}
+                Err(_) => return Err(IO),
+            }
+        }
+        Ok(())
+    }
+
     fn write(&mut self, descriptor: usize, bytes: &[u8]) -> Result<(), Errno> {
+        if self.leads_to(descriptor).is_some() {
+            return self.write_elsewhere(descriptor, bytes);
+        }
         if let Some(stream) = descriptor.checked_sub(1).and_then(|it| self.streams.get_mut(it)) {
             let left = self.output_max - stream.bytes.len();
             stream.bytes.extend_from_slice(&bytes[..bytes.len().min(left)]);
@@ -205,7 +271,7 @@ impl World {
     /// The absolute path that `path` means below a folder's descriptor, without `.` and `..`.
     fn absolute(descriptor: usize, path: &str) -> Result<String, Errno> {
         let place = descriptor.checked_sub(3).ok_or(BAD_DESCRIPTOR)?;
-        let folder = FOLDERS.get(place).ok_or(BAD_DESCRIPTOR)?;
+        let (_, folder) = FOLDERS.get(place).ok_or(BAD_DESCRIPTOR)?;
         let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
         for part in path.split('/') {
             match part {
@@ -219,7 +285,8 @@ impl World {
 
     fn is_folder(&self, path: &str) -> bool {
         let below = format!("{}/", path.trim_end_matches('/'));
-        FOLDERS.contains(&path) || self.files.keys().any(|file| file.starts_with(&below))
+        FOLDERS.iter().any(|(_, folder)| *folder == path)
+            || self.files.keys().any(|file| file.starts_with(&below))
     }
 
     fn open(
@@ -273,196 +340,25 @@ impl World {
     }
 }
 
+/// Whether a descriptor is ready before the deadline.
+fn wait_for(fd: BorrowedFd<'_>, what: PollFlags, deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        // Not below a millisecond, which would be no wait at all.
+        let left = left.max(std::time::Duration::from_millis(1));
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(fd, what)], timeout) {
+            Ok(0) | Err(SystemError::EINTR) => {}
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}
+
 fn index(position: u64) -> Result<usize, Errno> {
     usize::try_from(position).map_err(|_| INVALID)
-}
-
-/// A module's memory, with every access checked.
-struct Guest<'a> {
-    memory: &'a mut [u8],
-}
-
-impl Guest<'_> {
-    fn bytes(&self, at: u32, count: u32) -> Result<&[u8], Errno> {
-        let (at, count) = (at as usize, count as usize);
-        self.memory.get(at..at.checked_add(count).ok_or(FAULT)?).ok_or(FAULT)
-    }
-
-    fn put(&mut self, at: u32, bytes: &[u8]) -> Result<(), Errno> {
-        let at = at as usize;
-        let end = at.checked_add(bytes.len()).ok_or(FAULT)?;
-        self.memory.get_mut(at..end).ok_or(FAULT)?.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn put_u32(&mut self, at: u32, value: usize) -> Result<(), Errno> {
-        self.put(at, &u32::try_from(value).map_err(|_| INVALID)?.to_le_bytes())
-    }
-
-    fn u32(&self, at: u32) -> Result<u32, Errno> {
-        let bytes = self.bytes(at, 4)?;
-        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
-    fn text(&self, at: u32, count: u32) -> Result<String, Errno> {
-        let text = std::str::from_utf8(self.bytes(at, count)?).map_err(|_| INVALID)?;
-        Ok(text.to_owned())
-    }
-
-    /// The list of buffers (`iovec`) at `at`.
-    fn buffers(&self, at: u32, count: u32) -> Result<Vec<(u32, u32)>, Errno> {
-        let count = count.min(1024);
-        (0..count)
-            .map(|n| {
-                let at = at.checked_add(n * 8).ok_or(FAULT)?;
-                Ok((self.u32(at)?, self.u32(at.checked_add(4).ok_or(FAULT)?)?))
-            })
-            .collect()
-    }
-
-    /// Strings one after the other at `text`, and where each begins at `table`.
-    fn put_strings(&mut self, strings: &[Vec<u8>], table: u32, text: u32) -> Result<(), Errno> {
-        let mut at = text;
-        for (place, string) in (0_u32..).zip(strings) {
-            self.put(table.checked_add(place * 4).ok_or(FAULT)?, &at.to_le_bytes())?;
-            self.put(at, string)?;
-            at = at.checked_add(u32::try_from(string.len()).map_err(|_| FAULT)?).ok_or(FAULT)?;
-        }
-        Ok(())
-    }
-}
-
-/// Calls `act` with the module's memory and the world; an error number for the module.
-fn with(
-    caller: &mut Caller<'_, State>,
-    act: impl FnOnce(&mut Guest<'_>, &mut World) -> Result<(), Errno>,
-) -> wasmtime::Result<Errno> {
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
-        return Err(wasmtime::Error::msg("the module has no memory"));
-    };
-    let (memory, state) = memory.data_and_store_mut(&mut *caller);
-    let done = act(&mut Guest { memory }, &mut state.world);
-    if state.world.output_exceeded() {
-        return Err(wasmtime::Error::msg("the output limit"));
-    }
-    Ok(done.err().unwrap_or(OK))
-}
-
-type Calls<'a> = &'a mut Linker<State>;
-const MODULE: &str = "wasi_snapshot_preview1";
-
-/// Gives modules the calls of WASI.
-pub(super) fn define(linker: Calls<'_>) -> wasmtime::Result<()> {
-    define_process(linker)?;
-    define_streams(linker)?;
-    define_descriptors(linker)?;
-    define_paths(linker)
-}
-
-fn define_process(linker: Calls<'_>) -> wasmtime::Result<()> {
-    type C<'a> = Caller<'a, State>;
-    let sizes = |strings: &[Vec<u8>]| (strings.len(), strings.iter().map(Vec::len).sum::<usize>());
-    linker.func_wrap(MODULE, "args_sizes_get", move |mut c: C<'_>, count: u32, bytes: u32| {
-        with(&mut c, |guest, world| {
-            let (number, total) = sizes(&world.arguments);
-            guest.put_u32(count, number)?;
-            guest.put_u32(bytes, total)
-        })
-    })?;
-    linker.func_wrap(MODULE, "args_get", |mut c: C<'_>, table: u32, text: u32| {
-        with(&mut c, |guest, world| guest.put_strings(&world.arguments, table, text))
-    })?;
-    linker.func_wrap(
-        MODULE,
-        "environ_sizes_get",
-        move |mut c: C<'_>, count: u32, bytes: u32| {
-            with(&mut c, |guest, world| {
-                let (number, total) = sizes(&world.environment);
-                guest.put_u32(count, number)?;
-                guest.put_u32(bytes, total)
-            })
-        },
-    )?;
-    linker.func_wrap(MODULE, "environ_get", |mut c: C<'_>, table: u32, text: u32| {
-        with(&mut c, |guest, world| guest.put_strings(&world.environment, table, text))
-    })?;
-    linker.func_wrap(MODULE, "clock_time_get", |mut c: C<'_>, _: i32, _: i64, at: u32| {
-        with(&mut c, |guest, world| {
-            // A microsecond passes with each question.
-            world.clock += 1000;
-            guest.put(at, &world.clock.to_le_bytes())
-        })
-    })?;
-    linker.func_wrap(MODULE, "clock_res_get", |mut c: C<'_>, _: i32, at: u32| {
-        with(&mut c, |guest, _| guest.put(at, &1000_u64.to_le_bytes()))
-    })?;
-    linker.func_wrap(MODULE, "random_get", |mut c: C<'_>, at: u32, count: u32| {
-        with(&mut c, |guest, world| {
-            let count = guest.bytes(at, count)?.len();
-            let bytes: Vec<u8> = (0..count).map(|_| world.next_random()).collect();
-            guest.put(at, &bytes)
-        })
-    })?;
-    linker.func_wrap(MODULE, "proc_exit", |code: i32| -> wasmtime::Result<()> {
-        Err(wasmtime::Error::new(Exit(code & 0xff)))
-    })?;
-    linker.func_wrap(MODULE, "sched_yield", || OK)?;
-    // Nothing ever has to be waited for, and nobody can be woken later.
-    linker.func_wrap(MODULE, "poll_oneoff", |_: u32, _: u32, _: u32, _: u32| NOT_SUPPORTED)?;
-    Ok(())
-}
-
-fn define_streams(linker: Calls<'_>) -> wasmtime::Result<()> {
-    type C<'a> = Caller<'a, State>;
-    let read = |mut c: C<'_>, fd: u32, buffers: u32, count: u32, read: u32| {
-        with(&mut c, |guest, world| {
-            let mut total = 0;
-            for (at, length) in guest.buffers(buffers, count)? {
-                let length = guest.bytes(at, length)?.len();
-                let bytes = world.read(fd as usize, length)?;
-                guest.put(at, &bytes)?;
-                total += bytes.len();
-                if bytes.len() < length {
-                    break;
-                }
-            }
-            guest.put_u32(read, total)
-        })
-    };
-    linker.func_wrap(MODULE, "fd_read", read)?;
-    let write = |mut c: C<'_>, fd: u32, buffers: u32, count: u32, written: u32| {
-        with(&mut c, |guest, world| {
-            let mut total = 0;
-            for (at, length) in guest.buffers(buffers, count)? {
-                let bytes = guest.bytes(at, length)?;
-                world.write(fd as usize, bytes)?;
-                total += bytes.len();
-            }
-            guest.put_u32(written, total)
-        })
-    };
-    linker.func_wrap(MODULE, "fd_write", write)?;
-    linker.func_wrap(MODULE, "fd_seek", |mut c: C<'_>, fd: u32, by: i64, from: i32, at: u32| {
-        with(&mut c, |guest, world| {
-            let path = &world.opened(fd as usize)?.path;
-            let length = world.files.get(path).ok_or(NO_ENTRY)?.bytes().len() as u64;
-            let open = world.opened_mut(fd as usize)?;
-            let base = match from {
-                0 => 0,
-                1 => open.position,
-                2 => length,
-                _ => return Err(INVALID),
-            };
-            open.position = base.checked_add_signed(by).ok_or(INVALID)?;
-            guest.put(at, &open.position.to_le_bytes())
-        })
-    })?;
-    linker.func_wrap(MODULE, "fd_tell", |mut c: C<'_>, fd: u32, at: u32| {
-        with(&mut c, |guest, world| {
-            guest.put(at, &world.opened(fd as usize)?.position.to_le_bytes())
-        })
-    })?;
-    Ok(())
 }
 
 /// Kinds of files (`wasi_snapshot_preview1`, filetype).
@@ -481,116 +377,4 @@ impl World {
             }
         }
     }
-}
-
-/// `filestat`: device, inode, kind, links, size, three times.
-fn file_stat(kind: u8, size: u64) -> [u8; 64] {
-    let mut stat = [0; 64];
-    stat[16] = kind;
-    stat[24] = 1;
-    stat[32..40].copy_from_slice(&size.to_le_bytes());
-    stat
-}
-
-fn define_descriptors(linker: Calls<'_>) -> wasmtime::Result<()> {
-    type C<'a> = Caller<'a, State>;
-    linker.func_wrap(MODULE, "fd_close", |mut c: C<'_>, fd: u32| {
-        with(&mut c, |_, world| {
-            let place = (fd as usize).checked_sub(FIRST_FILE);
-            match place.and_then(|place| world.open.get_mut(place)).and_then(Option::take) {
-                Some(_) => Ok(()),
-                None if (fd as usize) < FIRST_FILE => Ok(()),
-                None => Err(BAD_DESCRIPTOR),
-            }
-        })
-    })?;
-    linker.func_wrap(MODULE, "fd_fdstat_get", |mut c: C<'_>, fd: u32, at: u32| {
-        with(&mut c, |guest, world| {
-            let (kind, _) = world.kind(fd as usize)?;
-            let mut stat = [0; 24];
-            stat[0] = kind;
-            // All rights; what is not there to be done fails by itself.
-            stat[8..24].fill(0xff);
-            if kind == CHARACTER_DEVICE {
-                // Neither seek nor tell: a terminal would have those off, and so has a pipe.
-                stat[8] = !(1 << 2 | 1 << 5);
-            }
-            guest.put(at, &stat)
-        })
-    })?;
-    linker.func_wrap(MODULE, "fd_fdstat_set_flags", |_: u32, _: i32| OK)?;
-    linker.func_wrap(MODULE, "fd_filestat_get", |mut c: C<'_>, fd: u32, at: u32| {
-        with(&mut c, |guest, world| {
-            let (kind, size) = world.kind(fd as usize)?;
-            guest.put(at, &file_stat(kind, size))
-        })
-    })?;
-    linker.func_wrap(MODULE, "fd_prestat_get", |mut c: C<'_>, fd: u32, at: u32| {
-        with(&mut c, |guest, _| {
-            let place = (fd as usize).checked_sub(3).ok_or(BAD_DESCRIPTOR)?;
-            let folder = FOLDERS.get(place).ok_or(BAD_DESCRIPTOR)?;
-            guest.put_u32(at, 0)?;
-            guest.put_u32(at.checked_add(4).ok_or(FAULT)?, folder.len())
-        })
-    })?;
-    let name = |mut c: C<'_>, fd: u32, at: u32, count: u32| {
-        with(&mut c, |guest, _| {
-            let place = (fd as usize).checked_sub(3).ok_or(BAD_DESCRIPTOR)?;
-            let folder = FOLDERS.get(place).ok_or(BAD_DESCRIPTOR)?.as_bytes();
-            guest.put(at, &folder[..folder.len().min(count as usize)])
-        })
-    };
-    linker.func_wrap(MODULE, "fd_prestat_dir_name", name)?;
-    Ok(())
-}
-
-fn define_paths(linker: Calls<'_>) -> wasmtime::Result<()> {
-    type C<'a> = Caller<'a, State>;
-    const CREATE: i32 = 1;
-    const TRUNCATE: i32 = 8;
-    const APPEND: i32 = 1;
-    let open = |mut c: C<'_>,
-                folder: u32,
-                _: i32,
-                path: u32,
-                length: u32,
-                how: i32,
-                _: i64,
-                _: i64,
-                flags: i32,
-                at: u32| {
-        with(&mut c, |guest, world| {
-            let path = World::absolute(folder as usize, &guest.text(path, length)?)?;
-            let (create, truncate) = (how & CREATE != 0, how & TRUNCATE != 0);
-            let descriptor = world.open(path, create, truncate, flags & APPEND != 0)?;
-            guest.put_u32(at, descriptor)
-        })
-    };
-    linker.func_wrap(MODULE, "path_open", open)?;
-    let stat = |mut c: C<'_>, folder: u32, _: i32, path: u32, length: u32, at: u32| {
-        with(&mut c, |guest, world| {
-            let path = World::absolute(folder as usize, &guest.text(path, length)?)?;
-            let stat = match world.files.get(&path) {
-                Some(file) => file_stat(REGULAR, file.bytes().len() as u64),
-                None if world.is_folder(&path) => file_stat(FOLDER, 0),
-                None => return Err(NO_ENTRY),
-            };
-            guest.put(at, &stat)
-        })
-    };
-    linker.func_wrap(MODULE, "path_filestat_get", stat)?;
-    linker.func_wrap(
-        MODULE,
-        "path_unlink_file",
-        |mut c: C<'_>, folder: u32, path: u32, n: u32| {
-            with(&mut c, |guest, world| {
-                let path = World::absolute(folder as usize, &guest.text(path, n)?)?;
-                if !path.starts_with(&format!("{WORK_DIR}/")) {
-                    return Err(NOT_PERMITTED);
-                }
-                world.files.remove(&path).map(drop).ok_or(NO_ENTRY)
-            })
-        },
-    )?;
-    Ok(())
 }
