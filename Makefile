@@ -21,7 +21,7 @@ train: toolchains libtorch ## Watch a small transformer learn to program from re
 	trainer/train.sh "$(CONFIG)" "$(RUNS)" $(SEEDS)
 
 test: toolchains libtorch tensorboard ## Run every test, the system tests on the real kernel among them (as root)
-	cargo build --workspace --bins --locked
+	cargo build --workspace --bins --tests --locked
 	cargo test --workspace --locked
 
 test-vm: tools ## Run the sandbox under cgroup v2, in a virtual machine without hardware support (as root)
