@@ -1,7 +1,7 @@
 # What can be done here. Every body is a plain command that may as well be typed by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test test-vm check bench images preflight soak clean tools toolchains libtorch tensorboard
+.PHONY: help serve train test test-vm check bench images preflight soak clean tools toolchains image-tools libtorch tensorboard
 
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -40,7 +40,7 @@ soak: tools ## Press the service with 100000 submissions, hostile ones among the
 	cargo build --release --locked -p judge --bin assay
 	tests/soak.sh
 
-images: tools ## Build every tested image from its recipe in images/ (as root; downloads packages)
+images: image-tools ## Build every tested image from its recipe in images/ (as root; downloads packages)
 	cargo build --release --locked -p judge --bin assay
 	target/release/assay image build --all
 	target/release/assay image list
@@ -80,11 +80,30 @@ TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bi
 	/usr/lib/python3/dist-packages/matplotlib=python3-matplotlib \
 	/usr/lib/python3/dist-packages/ipykernel=python3-ipykernel
 
-toolchains: tools
-	@missing=''; for pair in $(TOOLCHAINS); do \
-		[ -e "$${pair%%=*}" ] || missing="$$missing $${pair#*=}"; done; \
+# $(1) needs packages of Debian, $(2): what is looked for=package. Root gets them installed, others are told.
+define debian_packages
+	@missing=''; for pair in $(2); do \
+		[ -e "$${pair%%=*}" ] || command -v "$${pair%%=*}" >/dev/null || missing="$$missing $${pair#*=}"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-		echo "the tests need these Debian packages:$$missing" >&2; exit 1; fi; \
+		echo "$(1) needs these Debian packages:$$missing" >&2; exit 1; fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing
+endef
+
+toolchains: tools
+	$(call debian_packages,testing,$(TOOLCHAINS))
+
+# What recipes are built with. Programs may be others than Debian's; what Python and npm packages are
+# fetched by is whatever stands first in PATH.
+IMAGE_TOOLS := mmdebstrap=mmdebstrap dpkg-query=dpkg unshare=util-linux python3=python3 npm=npm \
+	/usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring
+
+image-tools: tools
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
+		echo "images are built as root, by apt and dpkg: use a Debian system, or \`assay image import\`" >&2; exit 1; }
+	$(call debian_packages,building images,$(IMAGE_TOOLS))
+	@python3 -m pip --version >/dev/null 2>&1 || { \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-pip; } && \
+		python3 -m pip --version >/dev/null || { \
+		echo "building images needs pip for $$(command -v python3): python3 -m ensurepip" >&2; exit 1; }
