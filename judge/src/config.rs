@@ -18,7 +18,7 @@ use crate::limits;
 use crate::pipeline::CacheBytes;
 use crate::reward_model::config::{JudgeConfig, RewardModelConfigError, ValueHeadConfig};
 use crate::submission::{self, SubmissionError};
-use crate::tenants::{KeyDigest, Tenants};
+use crate::tenants::{KeyDigest, SessionShare, Tenants, Whole};
 
 pub mod environment;
 
@@ -122,6 +122,9 @@ pub struct TenantConfig {
     /// the only tenant.
     #[serde(default)]
     pub queue_submissions_max: Option<NonZeroUsize>,
+    /// Sessions open at once. Default half of them, or all of them for the only tenant.
+    #[serde(default)]
+    pub sessions_max: Option<usize>,
     /// Submissions in a second; 0 for any. Default 0.
     #[serde(default)]
     pub submissions_per_second: f64,
@@ -375,7 +378,13 @@ impl Config {
     #[must_use]
     pub fn tenants(&self) -> Tenants {
         let AdmissionConfig { queue_submissions_max, bodies_bytes_max, .. } = self.admission;
-        Tenants::new(&self.tenant, queue_submissions_max.get(), bodies_bytes_max.get())
+        let SessionsConfig { open_max, memory_bytes_max } = self.sessions;
+        let whole = Whole {
+            submissions: queue_submissions_max.get(),
+            bodies_bytes: bodies_bytes_max.get(),
+            sessions: SessionShare { open_max, memory_bytes_max },
+        };
+        Tenants::new(&self.tenant, whole)
     }
 
     /// What may be kept of batches. Beside others, a tenant may have half of them.
@@ -415,7 +424,7 @@ impl Config {
             repositories,
             log
         );
-        keep!(judge, value_head, wasm_only);
+        keep!(judge, value_head, wasm_only, sessions);
         if self.admission.connections_max != running.admission.connections_max {
             kept.push("admission.connections_max");
             self.admission.connections_max = running.admission.connections_max;

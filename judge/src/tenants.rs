@@ -35,12 +35,40 @@ pub struct Tenant {
     pub queue_submissions_max: usize,
     /// The part of all request bytes that it may hold.
     pub bodies_bytes_max: usize,
+    /// The part of the room for sessions that it may take.
+    pub sessions: SessionShare,
     /// Submissions in a second, and how many at once after a pause.
     pub rate: Option<(f64, f64)>,
     /// What its requests are for, where they do not say.
     pub priority: Priority,
     /// Whether it may see what concerns all tenants.
     pub role: Role,
+}
+
+/// How much of the room for sessions, which is bounded for all together as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionShare {
+    /// Open at once.
+    pub open_max: usize,
+    /// Bytes of memory that they may use together.
+    pub memory_bytes_max: u64,
+}
+
+impl SessionShare {
+    /// As much as there is.
+    pub const ALL: Self = Self { open_max: usize::MAX, memory_bytes_max: u64::MAX };
+    const NONE: Self = Self { open_max: 0, memory_bytes_max: 0 };
+}
+
+/// What there is of everything that tenants share.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// Submissions admitted and not yet answered.
+    pub submissions: usize,
+    /// Request bytes held at once.
+    pub bodies_bytes: usize,
+    /// Sessions.
+    pub sessions: SessionShare,
 }
 
 /// What a tenant may see.
@@ -62,6 +90,7 @@ impl Tenant {
             slots_max: None,
             queue_submissions_max: usize::MAX,
             bodies_bytes_max: usize::MAX,
+            sessions: SessionShare::ALL,
             rate: None,
             priority: Priority::default(),
             role: Role::Operator,
@@ -72,8 +101,8 @@ impl Tenant {
     #[must_use]
     pub fn nobody() -> Self {
         let (queue_submissions_max, bodies_bytes_max) = (0, 0);
-        let (name, role) = ("nobody".into(), Role::User);
-        Self { name, role, queue_submissions_max, bodies_bytes_max, ..Self::open() }
+        let (name, role, sessions) = ("nobody".into(), Role::User, SessionShare::NONE);
+        Self { name, role, queue_submissions_max, bodies_bytes_max, sessions, ..Self::open() }
     }
 }
 
@@ -87,11 +116,14 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// The tenants of a configuration, whose queue has room for so many submissions and bytes. Beside
-    /// others, a tenant may have half of the queue, unless its configuration says otherwise.
+    /// The tenants of a configuration. Beside others, a tenant may have half of the whole, unless its
+    /// configuration says otherwise.
     #[must_use]
-    pub fn new(configs: &[TenantConfig], submissions_max: usize, bytes_max: usize) -> Self {
-        let share = |whole: usize| if configs.len() > 1 { whole.div_ceil(2) } else { whole };
+    pub fn new(configs: &[TenantConfig], whole: Whole) -> Self {
+        let others = configs.len() > 1;
+        let share = |whole: usize| if others { whole.div_ceil(2) } else { whole };
+        let memory_bytes = whole.sessions.memory_bytes_max;
+        let memory_bytes_max = if others { memory_bytes.div_ceil(2) } else { memory_bytes };
         let mut keys = Vec::new();
         for config in configs {
             let per_second = config.submissions_per_second;
@@ -102,8 +134,12 @@ impl Tenants {
                 slots_max: config.slots_max,
                 queue_submissions_max: config
                     .queue_submissions_max
-                    .map_or_else(|| share(submissions_max), NonZeroUsize::get),
-                bodies_bytes_max: share(bytes_max),
+                    .map_or_else(|| share(whole.submissions), NonZeroUsize::get),
+                bodies_bytes_max: share(whole.bodies_bytes),
+                sessions: SessionShare {
+                    open_max: config.sessions_max.unwrap_or_else(|| share(whole.sessions.open_max)),
+                    memory_bytes_max,
+                },
                 rate: (per_second > 0.0).then_some((per_second, burst)),
                 priority: config.priority,
                 role: if config.operator { Role::Operator } else { Role::User },
@@ -201,6 +237,12 @@ pub fn new_key() -> Result<(String, KeyDigest), getrandom::Error> {
 mod tests {
     use super::*;
 
+    const WHOLE: Whole = Whole {
+        submissions: 100,
+        bodies_bytes: 1000,
+        sessions: SessionShare { open_max: 5, memory_bytes_max: 64 },
+    };
+
     fn config(name: &str, key: KeyDigest) -> TenantConfig {
         toml::from_str(&format!("name = {name:?}\nkeys = [\"{key}\"]")).unwrap()
     }
@@ -209,7 +251,7 @@ mod tests {
     fn a_key_is_found_by_its_digest_and_nothing_else_is() {
         let ((one, first), (two, second)) = (new_key().unwrap(), new_key().unwrap());
         assert_ne!(one, two);
-        let tenants = Tenants::new(&[config("a", first), config("b", second)], 100, 1000);
+        let tenants = Tenants::new(&[config("a", first), config("b", second)], WHOLE);
         let name = |key: &str| tenants.by_key(key).map(|tenant| tenant.name.to_string());
         assert_eq!((name(&one).as_deref(), name(&two).as_deref()), (Some("a"), Some("b")));
         let longer = format!("{one}x");
@@ -221,8 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_has_half_of_the_sessions_beside_others_and_all_of_them_alone() {
+        let ((one, first), (two, second)) = (new_key().unwrap(), new_key().unwrap());
+        let (a, mut b) = (config("a", first), config("b", second));
+        b.sessions_max = Some(0);
+        let tenants = Tenants::new(&[a.clone(), b], WHOLE);
+        let of = |tenants: &Tenants, key: &str| {
+            let SessionShare { open_max, memory_bytes_max } = tenants.by_key(key).unwrap().sessions;
+            (open_max, memory_bytes_max)
+        };
+        assert_eq!((of(&tenants, &one), of(&tenants, &two)), ((3, 32), (0, 32)));
+        assert_eq!(of(&Tenants::new(&[a], WHOLE), &one), (5, 64));
+    }
+
+    #[test]
     fn without_tenants_everybody_is_the_open_one() {
-        let tenants = Tenants::new(&[], 100, 1000);
+        let tenants = Tenants::new(&[], WHOLE);
         assert_eq!(&*tenants.open().unwrap().name, "open");
         assert!(tenants.by_key("").is_none());
     }

@@ -204,7 +204,7 @@ async fn a_service_killed_under_load_leaves_nothing_after_its_successor_ran() ->
 }
 
 /// Makes a key as an operator does: the key, and the lines of the configuration.
-fn new_key(name: &str) -> Result<(String, String)> {
+pub(crate) fn new_key(name: &str) -> Result<(String, String)> {
     let assay = harness::service::executable_beside_us("assay")?;
     let output = std::process::Command::new(assay).args(["key", "new", name]).output()?;
     let text = String::from_utf8(output.stdout)?;

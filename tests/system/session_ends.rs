@@ -1,11 +1,14 @@
 //! How many sessions there may be, whom they can deceive, and how they end by themselves.
 
 use anyhow::{Context, Result, ensure};
+use harness::http::Content;
 use harness::{Service, ServiceConfig, deadline};
+use hyper::Method;
 use libtest_mimic::Trial;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::batches::new_key;
 use crate::sessions::{Open, TIME_MAX, outputs, python};
 use crate::{Needs, named};
 
@@ -18,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             there_is_no_network_in_a_session,
             sessions_end_when_their_time_is_over,
             too_many_sessions_are_refused_with_retry_after,
+            no_tenant_takes_the_sessions_of_another,
             the_end_of_the_service_ends_sessions,
             two_hundred_sessions_leave_nothing_behind,
             a_jupyter_kernel_is_spoken_to,
@@ -106,6 +110,48 @@ async fn too_many_sessions_are_refused_with_retry_after() -> Result<()> {
     ensure!(large.status == 429, "{} {}", large.status, large.text());
     python(&service).await?.close().await?;
     second.close().await?;
+    service.terminate().await
+}
+
+/// Four sessions and 4 GiB for two tenants: two and 2 GiB for each, in notebooks too.
+async fn no_tenant_takes_the_sessions_of_another() -> Result<()> {
+    let ((one, first), (two, second)) = (new_key("one")?, new_key("two")?);
+    let config = with_room(4);
+    let toml = format!("{}{first}{second}", config.toml);
+    let service = Service::start_with(ServiceConfig { toml, ..config }).await?;
+    let client = service.client();
+    let post = async |key: &str, path: &str, body: Value| {
+        let headers = [("authorization", key)];
+        client.request_with(Method::POST, path, Content::json(&body), &headers).await
+    };
+    let (mut paths, small) = (Vec::new(), json!({"limits": {"memory_bytes": 1 << 28}}));
+    for key in [&one, &one, &two] {
+        let reply = post(key, "/v1/sessions", small.clone()).await?;
+        ensure!(reply.status == 201, "{} {}", reply.status, reply.text());
+        let id = reply.json()?["id"].as_str().context("no id")?.to_owned();
+        paths.push(format!("/v1/sessions/{id}"));
+    }
+    let notebook =
+        json!({"notebook": {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}});
+    for (path, body) in [("/v1/sessions", small.clone()), ("/v1/notebooks/run", notebook)] {
+        let refused = post(&one, path, body).await?;
+        let code = refused.json()?["error"]["code"].clone();
+        ensure!(refused.status == 429, "{} {}", refused.status, refused.text());
+        ensure!(code == "too_many_sessions_of_tenant", "{}", refused.text());
+        let wait: u64 = refused.headers["retry-after"].to_str()?.parse()?;
+        ensure!((1..=120).contains(&wait), "{wait}");
+    }
+    // There is a session left for the other, but not with more than its half of the memory.
+    let large = json!({"limits": {"memory_bytes": 2_000_000_000_u64}});
+    let reply = post(&two, "/v1/sessions", large).await?;
+    ensure!(reply.status == 429, "{} {}", reply.status, reply.text());
+    let reply = post(&two, "/v1/sessions", small.clone()).await?;
+    ensure!(reply.status == 201, "{} {}", reply.status, reply.text());
+    let headers = [("authorization", one.as_str())];
+    let closed = client.request_with(Method::DELETE, &paths[0], Content::default(), &headers);
+    ensure!(closed.await?.status == 204, "not closed");
+    let reply = post(&one, "/v1/sessions", small).await?;
+    ensure!(reply.status == 201, "{} {}", reply.status, reply.text());
     service.terminate().await
 }
 

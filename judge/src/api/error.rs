@@ -14,7 +14,7 @@ use crate::limits::MESSAGE_BYTES_MAX;
 use crate::problem::answer::AnswerError;
 use crate::problem::inline::ProblemError;
 use crate::reward::RewardError;
-use crate::session::{NotOpened, OpenError};
+use crate::session::{NotOpened, OpenError, Whose};
 use crate::submission::SubmissionError;
 use crate::task::TaskError;
 
@@ -199,10 +199,14 @@ impl From<TaskError> for ApiError {
 impl From<NotOpened> for ApiError {
     fn from(error: NotOpened) -> Self {
         match error {
-            NotOpened::Full { retry_after_seconds, .. } => {
+            NotOpened::Full { whose, retry_after_seconds, .. } => {
                 let hint = format!("close one, or try again in {retry_after_seconds} s");
+                let code = match whose {
+                    Whose::Everybody => "too_many_sessions",
+                    Whose::Tenant => "too_many_sessions_of_tenant",
+                };
                 let status = StatusCode::TOO_MANY_REQUESTS;
-                let mut full = Self::new(status, "too_many_sessions", error.to_string(), hint);
+                let mut full = Self::new(status, code, error.to_string(), hint);
                 full.retry_after_seconds = Some(retry_after_seconds);
                 full
             }

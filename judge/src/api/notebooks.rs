@@ -52,7 +52,7 @@ pub(super) async fn run(
     })
     .await?;
     let ValidNotebook { notebook, checks, mut request, fetch } = valid;
-    request.session.owner = Arc::clone(&service.tenant().name);
+    request.session.owner = service.tenant();
     let run = run_cells(sessions, request).await?;
     drop(ticket);
     Ok(Json(response(notebook, &checks, fetch, run)))

@@ -59,7 +59,7 @@ pub(super) async fn open(
         reader.session_rules().session(request).map_err(ApiError::from)
     })
     .await?;
-    valid.owner = Arc::clone(&service.tenant().name);
+    valid.owner = service.tenant();
     let handle = sessions.open(valid).await?;
     drop(ticket);
     let location = format!("/v1/sessions/{}", handle.id);

@@ -76,6 +76,7 @@ fn tenants_are_checked() {
         (tenant("weight = 1001"), "weight"),
         (tenant("slots_max = 0"), "slots_max"),
         (tenant("burst = 0"), "burst"),
+        (tenant("sessions_max = -1"), "sessions_max"),
         (tenant("submissions_per_second = -1.0"), "submissions_per_second"),
         (tenant("submissions_per_second = nan"), "submissions_per_second"),
         (tenant("priority = \"urgent\""), "priority"),
@@ -99,6 +100,10 @@ fn what_cannot_change_while_slots_stand_is_kept_and_named() {
     assert_eq!(kept, ["slots", "log"]);
     assert_eq!((config.slots.get(), config.admission.body_bytes_max.get()), (2, 2000));
     assert!(running.clone().while_running(&running).1.is_empty());
+    // Tenants have parts of what there is room for, not of what there will be.
+    let again = parse("slots = 2\nsessions.open_max = 4").unwrap();
+    let (config, kept) = again.while_running(&parse("slots = 2").unwrap());
+    assert_eq!((kept, config.sessions.open_max), (vec!["sessions"], limits::SESSIONS_MAX));
 }
 
 /// Every key stands in the printed default with its value, so each line is tried: as it is, and the

@@ -26,6 +26,6 @@ pub mod spec;
 pub use handle::{Cell, Handle, NotTaken};
 pub use metrics::SessionMetrics;
 pub use outputs::Outputs;
-pub use registry::{NotOpened, Room, Sessions};
+pub use registry::{NotOpened, Room, Sessions, Whose};
 pub use run::{CellRun, CellsRequest, CellsRun, run_cells};
 pub use spec::{OpenError, SessionRules, ValidSession};

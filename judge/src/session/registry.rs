@@ -1,8 +1,8 @@
 //! All open sessions: room for them, names, and their ends.
 //!
 //! Sessions have slots of their own, so that however many are open, none is missing for judging. How
-//! many are open at once, and how much memory they may use together, is bounded; where there is no
-//! room, the answer says when the next one ends by itself.
+//! many are open at once, and how much memory they may use together, is bounded, for all and for each
+//! tenant; where there is no room, the answer says when the next one ends by itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,7 @@ use super::program::{Failure, Program};
 use super::spec::ValidSession;
 use crate::limits::{ATTEMPTS_MAX, RETRY_AFTER_SECONDS_MAX};
 use crate::reward_model::random_word;
+use crate::tenants::SessionShare;
 
 /// How many sessions there may be.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +35,11 @@ pub struct Room {
 #[derive(Debug, thiserror::Error)]
 pub enum NotOpened {
     /// There is no room.
-    #[error("there is no room for another session: {open} of {open_max} are open")]
+    #[error("there is no room for another session: {open} of {open_max}{whose} are open")]
     Full {
-        /// How many are open.
+        /// In whose part.
+        whose: Whose,
+        /// How many are open there.
         open: usize,
         /// How many can be.
         open_max: usize,
@@ -55,6 +58,17 @@ pub enum NotOpened {
     /// The sandbox failed.
     #[error(transparent)]
     Sandbox(Error),
+}
+
+/// Whose part of the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Whose {
+    /// That of all tenants together.
+    #[error("")]
+    Everybody,
+    /// That of the tenant who asks.
+    #[error(" that this tenant may have")]
+    Tenant,
 }
 
 impl From<Failure> for NotOpened {
@@ -84,6 +98,8 @@ struct Inner {
 struct State {
     open: BTreeMap<String, Arc<Handle>>,
     taken: Taken,
+    /// Of those who have any.
+    by_owner: BTreeMap<Arc<str>, Taken>,
     is_closing: bool,
 }
 
@@ -93,18 +109,39 @@ struct Taken {
     memory_bytes: u64,
 }
 
+impl Taken {
+    fn has_room(self, bounds: SessionShare, memory_bytes: u64) -> bool {
+        self.sessions < bounds.open_max
+            && self.memory_bytes.saturating_add(memory_bytes) <= bounds.memory_bytes_max
+    }
+
+    fn add(&mut self, memory_bytes: u64) {
+        self.sessions += 1;
+        self.memory_bytes += memory_bytes;
+    }
+
+    fn subtract(&mut self, memory_bytes: u64) {
+        self.sessions -= 1;
+        self.memory_bytes -= memory_bytes;
+    }
+}
+
 /// Room that is taken until this is dropped.
 #[derive(Debug)]
 struct Place {
     inner: Arc<Inner>,
+    owner: Arc<str>,
     memory_bytes: u64,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.inner.state();
-        state.taken.sessions -= 1;
-        state.taken.memory_bytes -= self.memory_bytes;
+        state.taken.subtract(self.memory_bytes);
+        if let Some(own) = state.by_owner.get_mut(&self.owner) {
+            own.subtract(self.memory_bytes);
+        }
+        state.by_owner.retain(|_, own| own.sessions > 0);
         drop(state);
         self.inner.changed.notify_waiters();
     }
@@ -196,34 +233,45 @@ impl Sessions {
     fn take_place(&self, valid: &ValidSession) -> Result<Place, NotOpened> {
         let Room { open_max, memory_bytes_max } = self.0.room;
         let memory_bytes = valid.limits.memory.0;
-        let mut state = self.0.state();
+        let owner = Arc::clone(&valid.owner.name);
+        let mut guard = self.0.state();
+        let state = &mut *guard;
         if state.is_closing {
             return Err(NotOpened::Closing);
         }
-        let has_room = state.taken.sessions < open_max
-            && state.taken.memory_bytes.saturating_add(memory_bytes) <= memory_bytes_max;
-        if !has_room {
-            let open = state.taken.sessions;
-            let retry_after_seconds = retry_after(state.open.values());
-            self.0.metrics.refused();
-            return Err(NotOpened::Full { open, open_max, retry_after_seconds });
+        let own = state.by_owner.get(&owner).copied().unwrap_or_default();
+        let all = SessionShare { open_max, memory_bytes_max };
+        // Its own part first: what it can mend itself.
+        for (whose, taken, bounds) in
+            [(Whose::Tenant, own, valid.owner.sessions), (Whose::Everybody, state.taken, all)]
+        {
+            if !taken.has_room(bounds, memory_bytes) {
+                let (open, open_max) = (taken.sessions, bounds.open_max);
+                let counts = |handle: &&Arc<Handle>| match whose {
+                    Whose::Everybody => true,
+                    Whose::Tenant => handle.valid().owner.name == owner,
+                };
+                let retry_after_seconds = retry_after(state.open.values().filter(counts));
+                self.0.metrics.refused();
+                return Err(NotOpened::Full { whose, open, open_max, retry_after_seconds });
+            }
         }
-        state.taken.sessions += 1;
-        state.taken.memory_bytes += memory_bytes;
-        Ok(Place { inner: Arc::clone(&self.0), memory_bytes })
+        state.taken.add(memory_bytes);
+        state.by_owner.entry(Arc::clone(&owner)).or_default().add(memory_bytes);
+        Ok(Place { inner: Arc::clone(&self.0), owner, memory_bytes })
     }
 
     /// The session of this name, where it is this owner's.
     #[must_use]
     pub fn find(&self, id: &str, owner: &str) -> Option<Arc<Handle>> {
-        self.0.state().open.get(id).filter(|handle| &*handle.valid().owner == owner).cloned()
+        self.0.state().open.get(id).filter(|handle| &*handle.valid().owner.name == owner).cloned()
     }
 
     /// The open sessions of an owner, oldest first, and how many there can be of all.
     #[must_use]
     pub fn list(&self, owner: &str) -> (Vec<SessionInfo>, usize) {
         let mut open: Vec<Arc<Handle>> = self.0.state().open.values().cloned().collect();
-        open.retain(|handle| &*handle.valid().owner == owner);
+        open.retain(|handle| &*handle.valid().owner.name == owner);
         open.sort_by_key(|handle| handle.shared.opened);
         (open.iter().map(|handle| handle.info()).collect(), self.0.room.open_max)
     }

@@ -18,6 +18,7 @@ use crate::limits::{
 use crate::plan::{environment, input_files};
 use crate::problem::files::{self, FilesError};
 use crate::submission::{SubmissionError, apply, check_limits};
+use crate::tenants::Tenant;
 
 const PYTHON_ENGINE: &str = include_str!("../drivers/session/python.py");
 const KERNEL_ENGINE: &str = include_str!("../drivers/session/kernel.py");
@@ -109,7 +110,7 @@ impl Engine {
 #[derive(Clone, Debug)]
 pub struct ValidSession {
     /// Whose it is: nobody else sees it.
-    pub owner: Arc<str>,
+    pub owner: Arc<Tenant>,
     /// What runs the cells.
     pub engine: Engine,
     /// What its slot shows; `None` for what slots show where none is named.
@@ -166,7 +167,7 @@ impl SessionRules<'_> {
         let spec = RunSpec::new(argv)?.env(variables(&engine, &language))?.limits(whole)?;
         let image = language.image.clone();
         Ok(ValidSession {
-            owner: Arc::default(),
+            owner: Arc::new(Tenant::open()),
             engine,
             image,
             spec,
