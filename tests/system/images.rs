@@ -43,7 +43,7 @@ fn fill_root(root: &Path, marker: &str) -> Result<()> {
     for folder in ["usr/bin", "usr/lib", "etc", "lib64", "data"] {
         fs::create_dir_all(root.join(folder))?;
     }
-    let programs = ["/usr/bin/bash", "/usr/bin/cat", "/usr/bin/touch"];
+    let programs = ["/usr/bin/bash", "/usr/bin/cat", "/usr/bin/grep", "/usr/bin/touch"];
     let mut files: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
     for program in programs {
         let output = Command::new("ldd").arg(program).output().context("ldd")?;
@@ -508,8 +508,17 @@ case "$source" in
     echo "$1:2:25: error: type mismatch"
     echo "  rfl"
     exit 1;;
+  *"#exit"*) exit 0;;
   *"by sorry"*) echo "$1:1:8: warning: declaration uses 'sorry'";;
   *"#eval 3 + 4"*) echo 7;;
+esac
+case "$source" in
+  *native_decide*"#print axioms"*)
+    printf "'t' depends on axioms: [propext,\n Lean.ofReduceBool,\n Quot.sound]\n";;
+  *"axiom "*"#print axioms"*) echo "'t' depends on axioms: [myself]";;
+  *Classical*"#print axioms"*)
+    printf "'t' depends on axioms: [propext, Classical.choice,\n Quot.sound]\n";;
+  *"#print axioms"*) echo "'t' does not depend on any axioms";;
 esac
 "##;
 
@@ -545,6 +554,12 @@ async fn lean_is_judged_by_what_a_program_of_its_name_says() -> Result<()> {
         (judged(add, asserts("example : add 3 4 = 8 := rfl\n")), "wrong_answer"),
         // A warning to lean, with exit code 0.
         (judged("theorem hard : 1 = 2 := by sorry\n", asserts("-- none\n")), "wrong_answer"),
+        // It would leave the assertions out.
+        (judged("#exit\n", asserts("example : add 3 4 = 7 := rfl\n")), "wrong_answer"),
+        (judged("theorem t : 1 = 1 := rfl\n", asserts("#print axioms t\n")), "accepted"),
+        (judged("theorem t := Classical.em\n", asserts("#print axioms t\n")), "accepted"),
+        (judged("theorem t := by native_decide\n", asserts("#print axioms t\n")), "wrong_answer"),
+        (judged("axiom myself : 1 = 2\n", asserts("#print axioms t\n")), "wrong_answer"),
     ] {
         let reply = service.client().post("/v1/judge", &body).await?.ok_json()?;
         let result = &reply["results"][0];
