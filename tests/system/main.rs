@@ -27,6 +27,7 @@ mod sandbox_streams;
 mod sandbox_views;
 mod service;
 mod session_ends;
+mod session_images;
 mod sessions;
 mod stability;
 mod tidy;
@@ -45,6 +46,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use harness::{Baseline, browser, skip};
 use libtest_mimic::{Arguments, Failed, Trial};
+use sandbox::image::Store;
 use tokio::runtime::{Builder, Runtime};
 
 /// How long one test may take, where it does not say otherwise.
@@ -63,6 +65,8 @@ enum Needs {
     Slots,
     /// These, and a browser.
     Browser,
+    /// These, and an image that is built on this machine: nobody builds one for a test.
+    Image(&'static str),
     /// Nothing but the source tree.
     Source,
 }
@@ -105,6 +109,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(batches::trials());
     trials.extend(sessions::trials());
     trials.extend(session_ends::trials());
+    trials.extend(session_images::trials());
     trials.extend(notebooks::trials());
     trials.extend(refusals::trials());
     trials.extend(wires::trials());
@@ -148,9 +153,16 @@ fn trial_within(
             Some(missing) => (Some(missing), "browser"),
             None => (skip::slots_missing(), "slots"),
         },
+        Needs::Image(_) => (skip::slots_missing(), "slots"),
         Needs::Source => (None, ""),
     };
-    let skipped = missing.is_some() && skip::is_allowed(what);
+    let not_built = match needs {
+        Needs::Image(image) if Store::of_caller().manifest(image).is_err() => Some(image),
+        Needs::Image(_) | Needs::Slots | Needs::Browser | Needs::Source => None,
+    };
+    let skipped = not_built.is_some() || missing.is_some() && skip::is_allowed(what);
+    // The kind stands beside the name of a test that was left out.
+    let kind = not_built.map(|image| format!("assay image build {image}"));
     let label = name.clone();
     Trial::test(name, move || {
         if let Some(missing) = missing {
@@ -160,6 +172,7 @@ fn trial_within(
         checked(&label, time_max, body).map_err(|error| Failed::from(format!("{error:#}")))
     })
     .with_ignored_flag(skipped)
+    .with_kind(kind.unwrap_or_default())
 }
 
 /// Runs `body` and then looks for what it left; both findings are reported.
