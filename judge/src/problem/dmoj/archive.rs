@@ -13,6 +13,11 @@ const OUTPUT_DEFAULT: &str =
 /// Steps that one match may take before it is given up.
 const STEPS_MAX: usize = 100_000;
 
+/// Bytes of a pattern, and the product of all its counts (`{3,5}` is 5): what is repeated is written out
+/// when a pattern is compiled.
+const PATTERN_BYTES_MAX: usize = 1024;
+const PATTERN_COUNTS_MAX: u64 = 1000;
+
 /// A name's number; names without digits come first, as texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Number {
@@ -72,11 +77,28 @@ pub(super) fn find(
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > PATTERN_BYTES_MAX || counts(pattern) > PATTERN_COUNTS_MAX {
+        let shown: String = pattern.chars().take(64).collect();
+        return Err(format!("the pattern {shown:?} cannot be used: it is too large"));
+    }
     // As Python's `match`: at the beginning, and without regard to case.
     RegexBuilder::new(&format!("^(?i:{pattern})"))
         .backtrack_limit(STEPS_MAX)
         .build()
         .map_err(|error| format!("the pattern {pattern:?} cannot be used: {error}"))
+}
+
+/// The product of all counts in a pattern, nested or not, escaped or not.
+fn counts(pattern: &str) -> u64 {
+    let inside = |part: &str| part.split_once('}').map_or("", |(inside, _)| inside).to_owned();
+    let number = |text: &str| match text.trim().parse::<u64>() {
+        Ok(count) => count.max(1),
+        // Too many digits for a number are too many repetitions.
+        Err(_) if text.len() > 18 && text.trim().bytes().all(|b| b.is_ascii_digit()) => u64::MAX,
+        Err(_) => 1,
+    };
+    let largest = |inside: String| inside.split(',').map(number).max().unwrap_or(1);
+    pattern.split('{').skip(1).map(|part| largest(inside(part))).fold(1, u64::saturating_mul)
 }
 
 type Position = Option<(Option<Number>, Number)>;
@@ -135,6 +157,12 @@ mod tests {
         let cases = [pair("s1.txt", "s1.ans"), pair("s2.txt", "s2.ans")];
         assert_eq!(found.unwrap(), cases.map(Found::Case));
         assert!(find(&files, Some("("), None).unwrap_err().contains("pattern"));
+        for large in
+            ["(?:(?=s)s){4000000000}", "(?:(?:(?=s)s){999}){999}", "(?=s){1,99999999999999999999}"]
+        {
+            assert!(find(&files, Some(large), None).unwrap_err().contains("too large"), "{large}");
+        }
+        assert!(find(&files, Some("s{1000}"), None).is_ok() && counts(r"\d{2}\{x{3,40}") == 80);
         assert!(find(&files, Some("s"), None).unwrap_err().contains("no case number"));
     }
 
