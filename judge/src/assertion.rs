@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::grade::Secret;
 use crate::language::Driver;
 
-const PYTHON: &str = include_str!("drivers/driver.py");
+const PYTHON: &str = concat!(include_str!("drivers/guard.py"), include_str!("drivers/driver.py"));
 const JAVASCRIPT: &str = include_str!("drivers/driver.js");
 const LOADER: &str = include_str!("drivers/loader.c");
 const C_SEAM: &str = include_str!("drivers/seam.h");

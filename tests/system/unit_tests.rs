@@ -1,12 +1,12 @@
-//! Test files of each framework on a real example, with every outcome a session can have, and what
-//! replies tell of hidden tests.
+//! Test files: how sessions can end besides the verdicts of `verdicts.rs`, what is reported by name, and
+//! what replies tell of hidden tests.
 
 use anyhow::{Context, Result, ensure};
 use harness::{Client, Service};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::wire::{brief, expect_verdict, judge, judge_one};
+use crate::wire::{self, brief, expect_verdict, judge_one, program, roomy_limits};
 use crate::{Needs, named};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -14,11 +14,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         Needs::Slots,
         "unit_tests",
         [
-            pytest_gets_every_outcome,
-            unittest_gets_every_outcome,
-            node_test_gets_every_outcome,
-            junit_4_gets_every_outcome,
-            junit_5_gets_every_outcome,
+            a_process_that_ends_before_its_tests_has_an_outcome,
+            a_virtual_machine_that_ends_before_its_tests_has_an_outcome,
             tests_are_reported_by_name_and_scored,
             a_test_that_is_not_collected_is_an_outcome_of_its_own,
             hidden_tests_are_hidden_at_every_level,
@@ -29,10 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn submission(language: &str, source: &str, problem: &Value) -> Value {
-    json!({
-        "language": language, "source": source, "problem": problem,
-        "limits": {"cpu_time_ms": 3000, "memory_bytes": 512 << 20, "output_bytes": 1 << 20},
-    })
+    program(language, source, problem, &roomy_limits())
 }
 
 async fn expect(
@@ -42,9 +36,7 @@ async fn expect(
     problem: &Value,
     verdict: &str,
 ) -> Result<Value> {
-    let result = judge_one(client, &submission(language, source, problem)).await?;
-    expect_verdict(&result, verdict).with_context(|| format!("{language}: {source}"))?;
-    Ok(result)
+    wire::expect(client, &submission(language, source, problem), verdict).await
 }
 
 /// The verdicts of a result's tests by their names.
@@ -64,29 +56,28 @@ fn pytest() -> Value {
 
 const RIGHT: &str = "def add(a, b):\n    return a + b\n";
 
-/// What a program in Python does, and the verdict it gets from either framework.
-const PYTHON: [(&str, &str); 9] = [
-    ("return a + b", "accepted"),
-    ("return abs(a + b)", "wrong_answer"),
-    ("return a // 0", "runtime_error"),
-    ("while True: pass", "time_limit_exceeded"),
-    ("x = []\n    while True: x.append(bytearray(1 << 20))", "memory_limit_exceeded"),
-    ("import os\n    while True: os.write(2, b'x' * 65536)", "output_limit_exceeded"),
-    ("import os; os._exit(0)", "wrong_answer"),
-    ("import os; os._exit(3)", "runtime_error"),
-    ("raise SystemExit(0)", "runtime_error"),
-];
-
-async fn pytest_gets_every_outcome() -> Result<()> {
+async fn a_process_that_ends_before_its_tests_has_an_outcome() -> Result<()> {
     let service = Service::start().await?;
     let client = service.client();
-    for (body, verdict) in PYTHON {
-        // pytest captures what is printed, in files; what fills those is no output.
-        if verdict == "output_limit_exceeded" {
-            continue;
-        }
-        let source = format!("def add(a, b):\n    {body}\n");
-        expect(&client, "python", &source, &pytest(), verdict).await?;
+    let mut unittest = pytest();
+    unittest["framework"] = json!("unittest");
+    unittest["files"] = json!({"tests/test_add.py": "import unittest\nfrom solution import add\n\n\nclass AddTest(unittest.TestCase):\n    def test_small(self):\n        self.assertEqual(add(1, 2), 3)\n"});
+    unittest["tests"] = json!(["tests.test_add.AddTest.test_small"]);
+    let node = json!({"kind": "unit_tests", "framework": "node_test", "tests": ["small"],
+        "files": {"add.test.js": "const { test } = require('node:test');\nconst { add } = require('./solution.js');\ntest('small', () => add(1, 2));\n"}});
+    let python = |body: &str| format!("def add(a, b):\n    {body}\n");
+    let javascript = |body: &str| format!("exports.add = (a, b) => {{ {body}; }};\n");
+    for (language, source, problem, verdict) in [
+        ("python", python("import os; os._exit(0)"), &pytest(), "wrong_answer"),
+        ("python", python("import os; os._exit(3)"), &pytest(), "runtime_error"),
+        ("python", python("raise SystemExit(0)"), &pytest(), "runtime_error"),
+        ("python", python("import os; os._exit(0)"), &unittest, "wrong_answer"),
+        ("python", python("import os; os._exit(3)"), &unittest, "runtime_error"),
+        ("python", python("raise SystemExit(0)"), &unittest, "runtime_error"),
+        ("javascript", javascript("process.exit(0)"), &node, "wrong_answer"),
+        ("javascript", javascript("process.exit(3)"), &node, "runtime_error"),
+    ] {
+        expect(&client, language, &source, problem, verdict).await?;
     }
     let broken =
         expect(&client, "python", "def add(a, b) return", &pytest(), "not_collected").await?;
@@ -95,99 +86,24 @@ async fn pytest_gets_every_outcome() -> Result<()> {
     service.terminate().await
 }
 
-async fn unittest_gets_every_outcome() -> Result<()> {
+const JUNIT_4: &str = "import static org.junit.Assert.assertEquals;\nimport org.junit.Test;\n\npublic class AddTest {\n  @Test public void small() { assertEquals(3, Calculator.add(1, 2)); }\n}\n";
+
+async fn a_virtual_machine_that_ends_before_its_tests_has_an_outcome() -> Result<()> {
     let service = Service::start().await?;
     let client = service.client();
-    let file = "import unittest\nfrom solution import add\n\n\nclass AddTest(unittest.TestCase):\n    def test_small(self):\n        self.assertEqual(add(1, 2), 3)\n\n    def test_negative(self):\n        self.assertEqual(add(-1, -2), -3)\n";
-    let names = ["tests.test_add.AddTest.test_small", "tests.test_add.AddTest.test_negative"];
-    let problem = json!({"kind": "unit_tests", "framework": "unittest",
-        "files": {"tests/test_add.py": file}, "tests": names});
-    for (body, verdict) in PYTHON {
-        let source = format!("def add(a, b):\n    {body}\n");
-        expect(&client, "python", &source, &problem, verdict).await?;
-    }
-    expect(&client, "python", "def plus(a, b): pass", &problem, "not_collected").await?;
-    service.terminate().await
-}
-
-async fn node_test_gets_every_outcome() -> Result<()> {
-    let service = Service::start().await?;
-    let client = service.client();
-    let file = "const { test, describe, it } = require('node:test');\nconst assert = require('node:assert');\nconst { add } = require('../solution.js');\ntest('small', () => assert.strictEqual(add(1, 2), 3));\ndescribe('signs', () => { it('negative', async () => assert.strictEqual(add(-1, -2), -3)); });\n";
-    let problem = json!({"kind": "unit_tests", "framework": "node_test",
-        "files": {"tests/add.test.js": file}, "tests": ["small", "signs > negative"]});
-    for (body, verdict) in [
-        ("return a + b", "accepted"),
-        ("return Math.abs(a + b)", "wrong_answer"),
-        ("return nothing", "runtime_error"),
-        ("for (;;);", "time_limit_exceeded"),
-        ("const x = []; for (;;) x.push(new Array(1e5).fill(a))", "memory_limit_exceeded"),
-        // Node writes to a pipe without waiting: a full one is an exception, not the end.
-        (
-            "for (;;) try { require('fs').writeSync(2, 'x'.repeat(65536)); } catch {}",
-            "output_limit_exceeded",
-        ),
-        ("process.exit(0)", "wrong_answer"),
-        ("process.exit(3)", "runtime_error"),
-    ] {
-        let source = format!("exports.add = (a, b) => {{ {body}; }};\n");
-        expect(&client, "javascript", &source, &problem, verdict).await?;
-    }
-    expect(&client, "javascript", "exports.add = (", &problem, "not_collected").await?;
-    service.terminate().await
-}
-
-const JUNIT_4: &str = "import static org.junit.Assert.assertEquals;\nimport org.junit.Test;\n\npublic class AddTest {\n  @Test public void small() { assertEquals(3, Calculator.add(1, 2)); }\n  @Test public void negative() { assertEquals(-3, Calculator.add(-1, -2)); }\n}\n";
-
-/// Judges all bodies of `add` as one batch, since each starts several virtual machines.
-async fn expect_of_junit(framework: &str, file: &str, rows: &[(&str, &str)]) -> Result<()> {
-    let service = Service::start().await?;
-    let client = service.client();
-    let problem = json!({"kind": "unit_tests", "framework": framework,
-        "files": {"AddTest.java": file}, "tests": ["AddTest.small", "AddTest.negative"]});
-    let source = |body: &str| {
-        format!("public class Calculator {{ static int add(int a, int b) {{ {body} }} }}")
-    };
-    let submissions: Vec<Value> =
-        rows.iter().map(|(body, _)| submission("java", &source(body), &problem)).collect();
-    for (result, (body, verdict)) in judge(&client, &submissions).await?.iter().zip(rows) {
-        expect_verdict(result, verdict).with_context(|| format!("{framework}: {body}"))?;
-    }
-    service.terminate().await
-}
-
-async fn junit_4_gets_every_outcome() -> Result<()> {
-    expect_of_junit(
-        "junit4",
-        JUNIT_4,
-        &[
-            ("return a + b;", "accepted"),
-            ("return Math.abs(a + b);", "wrong_answer"),
-            ("throw new IllegalStateException();", "runtime_error"),
-            ("for (;;);", "time_limit_exceeded"),
-            (
-                "var x = new java.util.ArrayList<int[]>(); for (;;) x.add(new int[1 << 20]);",
-                "memory_limit_exceeded",
-            ),
-            ("System.exit(0); return 3;", "wrong_answer"),
-            ("return a +", "compile_error"),
-        ],
-    )
-    .await
-}
-
-async fn junit_5_gets_every_outcome() -> Result<()> {
-    let file = JUNIT_4
+    let jupiter = JUNIT_4
         .replace("org.junit.Assert.", "org.junit.jupiter.api.Assertions.")
         .replace("org.junit.Test;", "org.junit.jupiter.api.Test;");
-    let rows = [
-        ("return a + b;", "accepted"),
-        ("return Math.abs(a + b);", "wrong_answer"),
-        ("throw new IllegalStateException();", "runtime_error"),
-        ("Runtime.getRuntime().halt(0); return 3;", "wrong_answer"),
-        ("return 1; } static int plus(int a, int b) {", "compile_error"),
-    ];
-    expect_of_junit("junit5", &file, &rows).await
+    let source = "public class Calculator { static int add(int a, int b) { EXIT(0); return 3; } }";
+    for (framework, file, exit) in [
+        ("junit4", JUNIT_4, "System.exit"),
+        ("junit5", jupiter.as_str(), "Runtime.getRuntime().halt"),
+    ] {
+        let problem = json!({"kind": "unit_tests", "framework": framework,
+            "files": {"AddTest.java": file}, "tests": ["AddTest.small"]});
+        expect(&client, "java", &source.replace("EXIT", exit), &problem, "wrong_answer").await?;
+    }
+    service.terminate().await
 }
 
 async fn tests_are_reported_by_name_and_scored() -> Result<()> {
@@ -265,6 +181,14 @@ async fn honest_programs_raise_no_flag() -> Result<()> {
     let python = "import collections, dataclasses, enum, functools, inspect, logging, threading, traceback, typing, warnings\n\nPair = collections.namedtuple('Pair', 'a b')\nTyped = typing.NamedTuple('Typed', [('x', int)])\nKind = enum.Enum('Kind', 'ONE TWO')\n\n\n@dataclasses.dataclass\nclass Sum:\n    pair: Pair\n\n    @functools.cached_property\n    def value(self):\n        return eval('self.pair.a + self.pair.b')\n\n\ndef add(a, b):\n    logging.getLogger('x').warning('adding %s', a)\n    warnings.warn('slow')\n    try:\n        raise KeyError(a)\n    except KeyError:\n        traceback.print_exc()\n        logging.exception('caught')\n    assert inspect.signature(add).parameters['a'].name == 'a'\n    thread = threading.Thread(target=print, args=('beside',))\n    thread.start()\n    thread.join()\n    return Sum(Pair(a, b)).value\n";
     let result = expect(&client, "python", python, &pytest(), "accepted").await?;
     ensure!(result["flags"] == json!([]), "{}", brief(&result));
+    // Such modules open libraries, make code objects and run threads.
+    let modules = "import asyncio\nimport concurrent.futures\nimport ctypes\nimport logging\nimport types\nimport unittest.mock\nimport uuid\n\nimport numpy\nimport numpy.random\n\n\n@types.coroutine\ndef step():\n    yield\n\n\ndef add(a, b):\n    async def later():\n        await step()\n        return int(numpy.add(a, b))\n\n    logging.warning('adding', stack_info=True)\n    with concurrent.futures.ThreadPoolExecutor(2) as pool:\n        assert pool.submit(numpy.add, 1, 2).result() == 3\n    assert unittest.mock.Mock(return_value=3)(1) == 3\n    return asyncio.run(later())\n";
+    let assertions = json!({"kind": "assertions", "code":
+        "import numpy\nassert add(1, 2) == 3\nassert numpy.array([add(-1, -2)]).sum() == -3\n"});
+    for problem in [pytest(), assertions] {
+        let result = expect(&client, "python", modules, &problem, "accepted").await?;
+        ensure!(result["flags"] == json!([]), "{}", brief(&result));
+    }
     let node = "const E = require('events');\nconst { Readable } = require('stream');\nclass Own extends E { constructor() { super(); this.emit = this.emit.bind(this); this.on = this.on.bind(this); } }\nclass Numbers extends Readable { _read() {} push(x) { return super.push(x); } }\nArray.prototype.last = function () { return this[this.length - 1]; };\nexports.add = (a, b) => { const own = new Own(); let sum; own.on('sum', (x) => { sum = x; }); own.emit('sum', [a + b].last()); new Numbers({ objectMode: true }).push(sum); return sum; };\n";
     let problem = json!({"kind": "unit_tests", "framework": "node_test", "files": {"add.test.mjs":
         "import { test } from 'node:test';\nimport assert from 'node:assert';\nimport { add } from './solution.js';\ntest('small', () => assert.strictEqual(add(1, 2), 3));\n"}});

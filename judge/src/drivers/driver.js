@@ -27,8 +27,26 @@
   const solution = fs.readFileSync('/box/solution.js', 'utf8');
 
   const module = { exports: {}, id: '.', filename: '/box/solution.js', loaded: false, children: [] };
+  // What assertions compare with is the runtime's own, whatever the candidate puts in its place.
+  const real = Object.create(null);
+  for (const name of ['assert', 'assert/strict', 'util']) {
+    const own = require(name);
+    for (const part of [own, own.strict]) {
+      if (part === undefined) continue;
+      for (const key of Reflect.ownKeys(part)) if (typeof part[key] === 'function') Object.freeze(part[key]);
+      Object.freeze(part);
+    }
+    real[name] = real[`node:${name}`] = own;
+  }
+  Object.freeze(JSON);
+  for (const name of ['is', 'keys', 'entries', 'values']) {
+    defineProperty(Object, name, { writable: false, configurable: false });
+  }
+  const load = createRequire('/w/solution.js');
+  const take = Object.assign((name) => (name in real ? real[name] : load(name)), load);
+  defineProperty(globalThis, 'require', { value: Object.freeze(take) });
+
   const globals = {
-    require: createRequire('/w/solution.js'),
     module,
     exports: module.exports,
     __filename: '/box/solution.js',

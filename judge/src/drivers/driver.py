@@ -4,9 +4,8 @@ Standard input holds a line with a one-time value, and the assertions after it. 
 end and replaced before the candidate's first statement. From then on the value, the assertions
 and their text are held by no frame's locals and no module's globals: only by C iterators and by
 the interpreter's own stack. The value is written as the very last thing; whoever leaves earlier,
-or is not the first process, never gets there.
+or is not the first process, never gets there. guard.py comes before this file.
 """
-import sys
 from collections import deque
 from itertools import starmap
 
@@ -63,31 +62,28 @@ def finish(value):
     return untrace, prove
 
 
-def watch():
-    """Tells the judge, at the moment it happens, of what no honest solution needs; what would find the
-    value or the assertions in memory ends the program. An audit hook cannot be removed."""
-    import os
+def named(code):
+    """Every name in a program."""
+    names = set(code.co_names)
+    for part in code.co_consts:
+        if type(part) is type(code):
+            names |= named(part)
+    return names
 
-    write, leave = os.write, os._exit
-    memory = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "code.__new__"}
-    spawn = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.spawn", "pty.spawn"}
 
-    def hook(event, args):
-        if event in memory or event.startswith("ctypes."):
-            write(2, b"\nassay-flag inspects_memory\n")
-            leave(97)
-        if event in spawn:
-            write(2, b"\nassay-flag spawns_process\n")
-        if event == "open" and args:
-            path = args[0]
-            if isinstance(path, (str, bytes)):
-                path = os_fsdecode(path)
-                if path.startswith("/proc") or "/proc/" in path:
-                    write(2, b"\nassay-flag inspects_memory\n")
-                    leave(97)
+def lay(builtins, names, asked, replace):
+    """Has the assertions find the builtins of the language, whatever the candidate made of them. What it
+    defines under such a name they do not see, unless that is all of it that they ask for."""
+    kept = dict(vars(builtins))
 
-    os_fsdecode = os.fsdecode
-    sys.addaudithook(hook)
+    def call():
+        names["__builtins__"] = kept
+        own = {name for name in asked.intersection(names) if name[:2] != "__"}
+        shadows = own.intersection(kept)
+        if shadows and own != shadows:
+            replace({name: value for name, value in names.items() if name not in shadows})
+
+    return call
 
 
 def prepare():
@@ -120,15 +116,19 @@ def prepare():
         assertions = compile(text, ASSERTIONS, "exec", dont_inherit=True, optimize=0)
     except BaseException as error:
         report.__exit__(type(error), error, None)
-    watch()
+    hide_memory()
+    sys.dont_write_bytecode = True
+    watch(trust(sys.path[1:], ()), 2, ASKED_BY_ASSERTIONS)
     untrace, prove = finish(value)
     call = compile("call()", "driver.py", "exec")
-    report.steps = [
+    steps = [
         (solution, names),
         (call, {"call": untrace}),
+        (call, {"call": lay(builtins, names, named(assertions), lambda space: steps.__setitem__(3, (steps[3][0], space)))}),
         (assertions, names),
         (call, {"call": prove}),
     ]
+    report.steps = steps
     return report
 
 

@@ -5,6 +5,8 @@
 // no object leads to; what tests came to is kept as text in a closure. At the end a test that must
 // fail is run: who makes all tests pass makes that one pass too. What the runner is made of is locked, or
 // must then be what it was; what would show the candidate the runner or its memory is closed.
+// Who registers a test is told by the scripts on the stack and their digests, since a script's name is its
+// author's choice.
 'use strict';
 const { writeSync, readFileSync, closeSync, openSync } = require('fs');
 const REPORT = 3;
@@ -23,13 +25,16 @@ module.exports = async function* reporter(events) {
   const describe = Object.getOwnPropertyDescriptor;
   const quote = JSON.stringify;
   const cut = String.prototype.slice;
+  const { startsWith } = String.prototype;
   const leave = process.reallyExit.bind(process);
   const crypto = require('crypto');
   const stream = require('stream');
   const events = require('events');
   const assert = require('assert');
   const test = require('node:test');
-  const { pathToFileURL } = require('url');
+  const { createHook } = require('async_hooks');
+  const { createHash } = crypto;
+  const { fileURLToPath, pathToFileURL } = require('url');
 
   const input = readFileSync(0, 'utf8');
   closeSync(0);
@@ -41,6 +46,62 @@ module.exports = async function* reporter(events) {
   const control = 'test_' + crypto.randomBytes(6).toString('hex');
   const own = Object.create(null);
   for (const name of plan.own) own[TREE + name] = true;
+
+  // A test is registered by the problem's files alone, and each is what it was when it was read.
+  const { captureStackTrace } = Error;
+  const define = Object.defineProperty;
+  const genuine = Object.create(null);
+  const isGenuine = (name, digest) => {
+    if (genuine[name] === undefined) {
+      let path = name;
+      if (apply(startsWith, name, ['file://'])) path = fileURLToPath(name);
+      if (path !== __filename && !own[path]) return false;
+      genuine[name] = createHash('sha256').update(readFileSync(path)).digest('hex');
+    }
+    return genuine[name] === digest;
+  };
+  let sites;
+  const keep = (error, trace) => {
+    sites = trace;
+    return '';
+  };
+  const stack = () => {
+    const [prepare, limit] = [describe(Error, 'prepareStackTrace'), describe(Error, 'stackTraceLimit')];
+    const ours = (value) => ({ __proto__: null, value, configurable: true, writable: true });
+    define(Error, 'prepareStackTrace', ours(keep));
+    define(Error, 'stackTraceLimit', ours(1000));
+    sites = undefined;
+    const holder = {};
+    captureStackTrace(holder);
+    void holder.stack;
+    if (prepare === undefined) delete Error.prepareStackTrace;
+    else define(Error, 'prepareStackTrace', prepare);
+    if (limit === undefined) delete Error.stackTraceLimit;
+    else define(Error, 'stackTraceLimit', limit);
+    return sites;
+  };
+  const { getFileName, getScriptHash, isEval } = Object.getPrototypeOf(stack()[0]);
+  const registers = () => {
+    const trace = stack();
+    if (trace === undefined || trace.length >= 1000) return false;
+    let found = false;
+    // The first three are of this file; it registers tests, too.
+    for (let at = 3; at < trace.length; at += 1) {
+      const name = apply(getFileName, trace[at], []);
+      if (apply(isEval, trace[at], [])) return false;
+      if (typeof name !== 'string' || apply(startsWith, name, ['node:'])) continue;
+      if (!isGenuine(name, apply(getScriptHash, trace[at], []))) return false;
+      found = true;
+    }
+    return found;
+  };
+  if (getScriptHash !== undefined) {
+    createHook({
+      init(id, type) {
+        if (type === 'Test' && !registers()) fault('a test was registered by another');
+      },
+    }).enable();
+  }
 
   // What would show the runner or its memory: resources of tests, heap, debugger, native code.
   const closed = () => {

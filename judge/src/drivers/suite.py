@@ -1,129 +1,18 @@
 """Runs the tests of a problem against a candidate in one process, and seals what came of each.
 
 Standard input holds a line with a key and after it a plan. Both are read to their end, the framework
-is loaded and an audit hook set before the candidate's first statement. What each test came to is
+is loaded and the hook of guard.py, which comes before this file, set before the candidate's first
+statement. What each test came to is
 kept in the frame of a generator, which listens only while no code of the candidate is on the stack;
 the key is held by C iterators alone, and at the very end signs the report. Each test function is called
 from here, so that one which was not called to its end has not passed, whatever the framework was made
 to say. A test that must fail is put among the others: who makes all tests pass makes that one pass too.
 """
-import sys
 from collections import deque
 from itertools import starmap
 
-DRIVER = __file__
-TREE = "/box/tree/"
 MESSAGE_CHARS = 4000
 REPORT_TESTS = 100000
-
-
-def trust(plan):
-    """Whether a file's code is the toolchain's, ours or the problem's, and not the candidate's."""
-    # The first is where this file lies; the others are the image's, which nothing here can write.
-    places = tuple(place.rstrip("/") + "/" for place in plan["image"] if place) + ("<frozen ",)
-    candidate = frozenset(TREE + name for name in plan["candidate"])
-    known = {DRIVER: True}
-
-    def trusted(name):
-        answer = known.get(name)
-        if answer is None:
-            if name.startswith(TREE):
-                answer = name not in candidate
-            else:
-                answer = name.startswith(places)
-            if len(known) < 10000:
-                known[name] = answer
-        return answer
-
-    return trusted
-
-
-def watch(trusted, told):
-    """Ends the program when the candidate asks for what would show it the runner: memory, frames, code
-    objects. An audit hook cannot be removed."""
-    import os
-    from _thread import get_ident
-
-    write, leave, decode = os.write, os._exit, os.fsdecode
-    frame_at = sys._getframe
-    frames = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
-    codes = {"__code__", "__defaults__", "__kwdefaults__"}
-    memory = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_frames"}
-    secret_modules = {"_testcapi", "_testinternalcapi", "_xxsubinterpreters", "_interpreters", "_testlimitedcapi"}
-    own = {"code.__new__", "marshal.loads", "sys.addaudithook", "sys.settrace", "sys.setprofile", "sys.monitoring.register_callback", "function.__new__"}
-    spawn = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"}
-    looked = memory | own | spawn | {"sys._getframe", "object.__getattr__", "object.__setattr__", "open", "import", "compile"}
-    writable = ("/w/", "/tmp/", "/run/shm/", "/dev/shm/")
-    busy = set()
-
-    def is_deputy(name, code):
-        if name.endswith("/inspect.py") or "/ctypes/" in name:
-            return True
-        if name.endswith("/traceback.py"):
-            return code.co_name in ("walk_tb", "walk_stack")
-        return name.endswith("/logging/__init__.py") and code.co_name in ("currentframe", "<lambda>")
-
-    def asked_by_candidate(frame):
-        while frame is not None:
-            code = frame.f_code
-            if not trusted(code.co_filename):
-                return True
-            if not is_deputy(code.co_filename, code):
-                return False
-            frame = frame.f_back
-        return False
-
-    def candidate_is_on(frame):
-        while frame is not None:
-            if not trusted(frame.f_code.co_filename):
-                return True
-            frame = frame.f_back
-        return False
-
-    def refused(event, args, frame):
-        if event == "object.__getattr__":
-            return args[1] in frames and asked_by_candidate(frame)
-        if event == "object.__setattr__":
-            return args[1] in codes and asked_by_candidate(frame)
-        if event == "open":
-            path = args[0]
-            if not isinstance(path, (str, bytes)):
-                return False
-            path = decode(path)
-            return (path.startswith("/proc") or "/proc/" in path) and candidate_is_on(frame)
-        if event == "import":
-            if args[0] in secret_modules:
-                return candidate_is_on(frame)
-            place = args[1]
-            return isinstance(place, str) and place.startswith(writable) and not trusted(place)
-        if event == "compile":
-            name = args[1]
-            if isinstance(name, bytes):
-                name = decode(name)
-            return isinstance(name, str) and trusted(name) and asked_by_candidate(frame)
-        if event in memory:
-            return candidate_is_on(frame)
-        return asked_by_candidate(frame)
-
-    def hook(event, args):
-        if event not in looked and event[:7] != "ctypes.":
-            return
-        me = get_ident()
-        if me in busy:
-            return
-        busy.add(me)
-        try:
-            frame = frame_at(1)
-            if event in spawn:
-                if candidate_is_on(frame):
-                    write(told, b"\nassay-flag spawns_process\n")
-            elif refused(event, args, frame):
-                write(told, b"\nassay-flag inspects_memory\n")
-                leave(97)
-        finally:
-            busy.discard(me)
-
-    sys.addaudithook(hook)
 
 
 def imprint(prefixes, trusted, exact):
@@ -172,7 +61,9 @@ def imprint(prefixes, trusted, exact):
 
 def ledger(trusted, changed):
     """Keeps what each test came to. It is resumed by those who report, and looks who they are."""
-    frame_at = sys._getframe
+    from _thread import get_ident
+
+    frame_at, first = sys._getframe, get_ident()
     collected, results, errors, faults = {}, {}, [], []
     ran, must_run = set(), set()
     answer = None
@@ -182,7 +73,8 @@ def ledger(trusted, changed):
         frame = frame_at(0).f_back
         while frame is not None and trusted(frame.f_code.co_filename):
             frame = frame.f_back
-        if frame is not None:
+        # Nobody but the candidate starts threads here.
+        if frame is not None or get_ident() != first:
             faults.append("a result was forged")
             continue
         what = said[0]
@@ -503,7 +395,7 @@ def prepare():
         sys.path.insert(0, TREE + place)
     sys.argv[:] = ["tests"]
     os.chdir(TREE)
-    trusted = trust(plan)
+    trusted = trust(plan["image"], plan["candidate"])
     changed = imprint(set(names), trusted, plan["exact"])
     keeper = ledger(trusted, changed)
     next(keeper)
@@ -516,8 +408,10 @@ def prepare():
 
     plan["progress"] = progress
     runner = run_pytest if "pytest" in names else run_unittest
+    hide_memory()
+    sys.dont_write_bytecode = True
     if plan["watch"]:
-        watch(trusted, told)
+        watch(trusted, told, ASKED_BY_SUITES)
 
     def session():
         runner(plan, note, control, trusted)

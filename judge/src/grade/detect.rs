@@ -13,7 +13,7 @@ pub const REFUSED_CODE: i32 = 97;
 const REPORT: &str = "assay-flag ";
 
 /// Ways to read the memory of a process, or to be told of what happens in it, in any language.
-const MEMORY_WORDS: [&str; 18] = [
+const MEMORY_WORDS: [&str; 25] = [
     "/proc/self",
     "/proc/thread-self",
     "process_vm_readv",
@@ -32,6 +32,13 @@ const MEMORY_WORDS: [&str; 18] = [
     "require('inspector')",
     "require(\"inspector\")",
     "process.binding",
+    "dumpHeap",
+    "DiagnosticCommand",
+    "System.load",
+    "Runtime.load",
+    "__array_interface__",
+    "__array_struct__",
+    "as_strided",
 ];
 
 /// What a source alone gives away.

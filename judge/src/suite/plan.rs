@@ -18,7 +18,8 @@ use crate::plan::{CompileStage, Digest, compile_identity, environment, heap_mib,
 use crate::slots::Runtime;
 use crate::submission::{self, ValidSubmission};
 
-const PYTHON: &str = include_str!("../drivers/suite.py");
+const PYTHON: &str =
+    concat!(include_str!("../drivers/guard.py"), include_str!("../drivers/suite.py"));
 const JAVASCRIPT: &str = include_str!("../drivers/suite.js");
 const LEDGER: &str = include_str!("../drivers/Ledger.java");
 const JUNIT_4: &str = include_str!("../drivers/Suite4.java");
