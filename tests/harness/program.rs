@@ -29,6 +29,21 @@ pub enum Kind {
     Repository,
 }
 
+impl Kind {
+    /// As problems are called in requests.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Stdio => "stdio",
+            Self::Assertions => "assertions",
+            Self::Function => "function",
+            Self::UnitTests => "unit_tests",
+            Self::Repository => "repository",
+        }
+    }
+}
+
 /// `expect.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +95,7 @@ pub struct Expect {
     /// `unit_tests` and `repository`: the tests that must pass.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Flags that must be raised.
+    /// Flags that must be raised; by a cheat, these and no other.
     #[serde(default)]
     pub flags: Vec<String>,
     /// `stdio` and `assertions`: which verdicts may be given.

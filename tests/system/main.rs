@@ -30,8 +30,10 @@ mod session_ends;
 mod session_images;
 mod sessions;
 mod stability;
+mod tables;
 mod tidy;
 mod unit_tests;
+mod verdicts;
 mod warm;
 mod wasm;
 mod wire;
@@ -115,6 +117,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(wires::trials());
     trials.extend(python_client::trials());
     trials.extend(languages::trials());
+    trials.extend(verdicts::trials());
     trials.extend(formats::trials());
     trials.extend(unit_tests::trials());
     trials.extend(repositories::trials());

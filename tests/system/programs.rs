@@ -1,6 +1,7 @@
 //! Each folder of `tests/programs/` is a test: the hostile program gets what it deserves, an honest
 //! program is judged rightly after it in the same slot, and the idle service looks as before.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +10,7 @@ use harness::{Baseline, Client, Service, ServiceConfig, deadline};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
+use crate::tables::{documented, table};
 use crate::wire::{
     ADD, ADD_SLOWLY, add_submission, assertions_submission, brief, expect_verdict, judge,
     judge_one, run,
@@ -49,19 +51,69 @@ fn print_gap(name: &str, gap: &str) {
     println!("  known gap: {name}: {gap}");
 }
 
-/// Cheats in every language, none of them rewarded and no gap left open.
+/// Cheats in every language, none of them rewarded and no gap left open: the table of tests/README.md.
 async fn cheats_are_many_and_none_is_rewarded() -> Result<()> {
     let names = program::names()?;
-    let cheats: Vec<&String> = names.iter().filter(|name| name.starts_with("cheat_")).collect();
+    let cheats: Vec<&String> = names.iter().filter(|name| is_cheat(name)).collect();
     ensure!(cheats.len() >= 60, "{} cheats", cheats.len());
-    let mut languages = std::collections::BTreeSet::new();
+    let mut lines: BTreeMap<(String, String), Cheats> = BTreeMap::new();
+    let mut all = Cheats::default();
     for name in cheats {
         let expect = Program::load(name)?.expect;
         ensure!(expect.reward == Some(0.0), "{name} is rewarded");
-        languages.insert(expect.language);
+        let format = match expect.kind {
+            Kind::UnitTests | Kind::Repository => expect.framework.clone().unwrap_or_default(),
+            Kind::Run | Kind::Stdio | Kind::Assertions | Kind::Function => String::new(),
+        };
+        let format = format!("{} {format}", expect.kind.name()).trim().to_owned();
+        lines.entry((format, expect.language.clone())).or_default().count(&expect);
+        all.count(&expect);
     }
-    ensure!(languages.len() >= 4, "only in {languages:?}");
-    Ok(())
+    ensure!(all.languages.len() >= 4, "only in {:?}", all.languages);
+    let head = ["format", "language", "cheats", "rewarded", "flags raised"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(lines.into_iter().map(|((format, _), cheats)| cheats.row(&format)));
+    rows.push(all.row("all"));
+    documented("cheats", &table(&rows))
+}
+
+fn is_cheat(name: &str) -> bool {
+    name.starts_with("cheat_")
+}
+
+/// Cheats of one line of the table.
+#[derive(Default)]
+struct Cheats {
+    count: usize,
+    rewarded: usize,
+    languages: BTreeSet<String>,
+    flags: BTreeMap<String, usize>,
+    unflagged: usize,
+}
+
+impl Cheats {
+    fn count(&mut self, expect: &program::Expect) {
+        self.count += 1;
+        self.rewarded += usize::from(expect.reward != Some(0.0));
+        self.languages.insert(expect.language.clone());
+        self.unflagged += usize::from(expect.flags.is_empty());
+        for flag in &expect.flags {
+            *self.flags.entry(flag.clone()).or_default() += 1;
+        }
+    }
+
+    fn row(&self, format: &str) -> Vec<String> {
+        let flags = self.flags.iter().map(|(flag, count)| format!("{count} `{flag}`"));
+        let none = (self.unflagged > 0).then(|| format!("{} none", self.unflagged));
+        let languages: Vec<&str> = self.languages.iter().map(String::as_str).collect();
+        vec![
+            format.to_owned(),
+            languages.join(", "),
+            self.count.to_string(),
+            self.rewarded.to_string(),
+            flags.chain(none).collect::<Vec<_>>().join(", "),
+        ]
+    }
 }
 
 async fn there_are_enough_programs_in_enough_languages() -> Result<()> {
@@ -212,10 +264,13 @@ fn check_judged(program: &Program, reply: &Value) -> Result<()> {
     ensure!(program.expect.verdict.iter().any(|v| v == verdict), "verdict {verdict}");
     ensure!(result["valid"] == true && result["failure"].is_null(), "a failure of ours");
     ensure!(result["reward"].as_f64() == program.expect.reward, "reward {}", result["reward"]);
+    let raised = result["flags"].as_array().context("flags")?;
     for flag in &program.expect.flags {
-        let raised = result["flags"].as_array().context("flags")?;
         ensure!(raised.iter().any(|found| found == flag.as_str()), "flag {flag} is not raised");
     }
+    // The table of cheats says which flags each raises.
+    let is_all = !is_cheat(&program.name) || raised.len() == program.expect.flags.len();
+    ensure!(is_all, "flags {:?} are raised", result["flags"]);
     Ok(())
 }
 

@@ -98,14 +98,27 @@ async fn a_patch_that_fixes_the_base_is_accepted_in_every_form() -> Result<()> {
     ensure!(result["stages"][0]["stage"] == "extract", "{}", brief(&result));
 
     // The same base as an archive.
-    let mut packed = problem();
-    packed["base"] = json!({"archive": {"base64": BASE_TAR_GZ}});
-    expect(&client, FIX, &packed, ACCEPTED).await?;
+    for archive in [BASE_TAR_GZ, BASE_ZIP] {
+        let mut packed = problem();
+        packed["base"] = json!({"archive": {"base64": archive}});
+        expect(&client, FIX, &packed, ACCEPTED).await?;
+        let newly = ("wrong_answer", "grade", "newly_passing_failed");
+        expect(&client, &with_body("return a * b"), &packed, newly).await?;
+    }
     service.terminate().await
 }
 
 /// The base of [`problem`] without its tests, made by `tar -czf` and `base64`.
 const BASE_TAR_GZ: &str = include_str!("../data/calculator.tar.gz.base64");
+
+/// The same as a zip archive, with a folder and a file that is private.
+const BASE_ZIP: &str = include_str!("../data/calculator.zip.base64");
+
+/// A zip archive with a file `../outside.py`, and one with a symbolic link.
+const LEAVING_ZIPS: [&str; 2] = [
+    "UEsDBBQAAAAAAAAAIQAJqu+9PwAAAD8AAAANAAAAY2FsY3VsYXRvci5weWRlZiBhZGQoYSwgYik6CiAgICByZXR1cm4gYSAtIGIKCgpkZWYgbmVnYXRlKGEpOgogICAgcmV0dXJuIC1hClBLAwQUAAAAAAAAACEAHwjqRgIAAAACAAAADQAAAC4uL291dHNpZGUucHl4ClBLAQIUAxQAAAAAAAAAIQAJqu+9PwAAAD8AAAANAAAAAAAAAAAAAACAAQAAAABjYWxjdWxhdG9yLnB5UEsBAhQDFAAAAAAAAAAhAB8I6kYCAAAAAgAAAA0AAAAAAAAAAAAAAIABagAAAC4uL291dHNpZGUucHlQSwUGAAAAAAIAAgB2AAAAlwAAAAAA",
+    "UEsDBBQAAAAAAAAAIQAKuR8pCwAAAAsAAAAEAAAAbGluay9ldGMvcGFzc3dkUEsBAhQDFAAAAAAAAAAhAAq5HykLAAAACwAAAAQAAAAAAAAAAAAAAP+hAAAAAGxpbmtQSwUGAAAAAAEAAQAyAAAALQAAAAAA",
+];
 
 async fn each_failure_is_an_outcome_of_its_own() -> Result<()> {
     let service = Service::start().await?;
@@ -303,6 +316,8 @@ async fn broken_problems_and_hostile_patches_are_refused() -> Result<()> {
         ("base", json!({"files": {"../x": "y"}})),
         ("base", json!({"archive": {"base64": "AAAA"}})),
         ("base", json!({"archive": {"base64": CLAIMS_TEN_GIGABYTES}})),
+        ("base", json!({"archive": {"base64": LEAVING_ZIPS[0]}})),
+        ("base", json!({"archive": {"base64": LEAVING_ZIPS[1]}})),
         ("test", json!({"framework": "junit4"})),
         ("fail_to_pass", json!(["nowhere.py::test_x"])),
         ("protected", json!(["/etc/"])),

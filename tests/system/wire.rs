@@ -47,6 +47,29 @@ pub(crate) fn assertions_submission(id: &str, source: &str, code: &str) -> Value
     })
 }
 
+/// Limits that a program of a test meets soon.
+pub(crate) fn small_limits() -> Value {
+    json!({"cpu_time_ms": 1000, "memory_bytes": 128 << 20, "output_bytes": 1 << 20})
+}
+
+/// The same for runtimes that begin with a heap of their own.
+pub(crate) fn roomy_limits() -> Value {
+    json!({"cpu_time_ms": 3000, "memory_bytes": 512 << 20, "output_bytes": 1 << 20})
+}
+
+/// A program for any problem.
+pub(crate) fn program(language: &str, source: &str, problem: &Value, limits: &Value) -> Value {
+    json!({"language": language, "source": source, "problem": problem, "limits": limits})
+}
+
+/// Judges a program, which is to get this verdict.
+pub(crate) async fn expect(client: &Client, submission: &Value, verdict: &str) -> Result<Value> {
+    let result = judge_one(client, submission).await?;
+    let told = || format!("{}: {}", submission["language"], submission["source"]);
+    expect_verdict(&result, verdict).with_context(told)?;
+    Ok(result)
+}
+
 /// The submission with other limits.
 pub(crate) fn with_limits(mut submission: Value, limits: Value) -> Value {
     submission["limits"] = limits;
