@@ -268,9 +268,6 @@ fn check_judged(program: &Program, reply: &Value) -> Result<()> {
     for flag in &program.expect.flags {
         ensure!(raised.iter().any(|found| found == flag.as_str()), "flag {flag} is not raised");
     }
-    // The table of cheats says which flags each raises.
-    let is_all = !is_cheat(&program.name) || raised.len() == program.expect.flags.len();
-    ensure!(is_all, "flags {:?} are raised", result["flags"]);
     Ok(())
 }
 
