@@ -424,14 +424,18 @@ fn repository_command() -> Format {
     let test = ("tests/test_add.py", TEST_ADD);
     let run = json!({"command": command, "parser": "pytest"});
     let problem = tree(source, test, &run, names);
-    let broken = unbuilt(&problem);
+    let wrap = edit("solution.py", python);
+    // What the command writes of a test that failed does not say how.
+    let crashed = Gets("wrong_answer", wrap(PYTHON[5]));
+    let mut cells = bodies(&PYTHON, wrap, unbuilt(&problem), Never(NO_CHECKER_TESTS));
+    cells[5] = crashed;
     Format {
         name: "repository_command",
         about: "repository, by a command",
         language: "python",
         problem,
         limits: roomy_limits(),
-        cells: bodies(&PYTHON, edit("solution.py", python), broken, Never(NO_CHECKER_TESTS)),
+        cells,
     }
 }
 
@@ -457,7 +461,10 @@ fn repository_cargo() -> Format {
     ];
     let wrap = edit("src/lib.rs", rust);
     let broken = Gets("not_collected", wrap("a +"));
-    let cells = bodies(&all, wrap, broken, Never(NO_CHECKER_TESTS));
+    // The process ends before it says anything of a test.
+    let crashed = Gets("not_collected", wrap(all[5]));
+    let mut cells = bodies(&all, wrap, broken, Never(NO_CHECKER_TESTS));
+    cells[5] = crashed;
     Format {
         name: "repository_cargo",
         about: "repository, `cargo test`",
