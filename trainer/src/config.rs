@@ -1,6 +1,8 @@
 //! The configuration of a run: one TOML file, unknown keys refused, single keys set from the
 //! command line. Its hash goes into every checkpoint.
 
+mod check;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +57,9 @@ pub struct RunConfig {
     /// Checkpoints.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// Data-parallel ranks, where there are any.
+    #[serde(default)]
+    pub ranks: RanksConfig,
 }
 
 /// A model from files, or a new one.
@@ -240,6 +245,22 @@ pub struct CheckpointConfig {
     pub keep: usize,
 }
 
+/// Data-parallel ranks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RanksConfig {
+    /// How long one may be silent while rank 0 waits for its gradients; then the run ends.
+    pub silence_ms: usize,
+}
+
+impl RanksConfig {
+    /// The same as a duration.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        milliseconds(self.silence_ms)
+    }
+}
+
 impl Default for WarmStartConfig {
     fn default() -> Self {
         Self { steps: 0, batch: 64, learning_rate: 1e-3 }
@@ -304,6 +325,12 @@ impl Default for EvaluationConfig {
 impl Default for CheckpointConfig {
     fn default() -> Self {
         Self { every: 10, keep: 2 }
+    }
+}
+
+impl Default for RanksConfig {
+    fn default() -> Self {
+        Self { silence_ms: 600_000 }
     }
 }
 
@@ -383,52 +410,12 @@ impl RunConfig {
         same.judge = JudgeConfig::default();
         same.checkpoint = CheckpointConfig::default();
         same.rollout.lease_ms = RolloutConfig::default().lease_ms;
+        same.ranks = RanksConfig::default();
         hexadecimal(&Sha256::digest(same.resolved().as_bytes()))
     }
 
     fn checked(self) -> Result<Self, ConfigError> {
-        let rollout = &self.rollout;
-        let within = |key, value: usize, least: usize, most: usize| {
-            let reason = format!("{value} is not within {least} and {most}");
-            if (least..=most).contains(&value) {
-                Ok(())
-            } else {
-                Err(ConfigError::Value { key, reason })
-            }
-        };
-        let staleness = usize::try_from(rollout.staleness).unwrap_or(usize::MAX);
-        within("rollout.groups", rollout.groups, 1, limits::GROUPS_MAX)?;
-        // A group of one has no contrast: its advantage is always 0.
-        within("rollout.samples", rollout.samples, 2, limits::GROUP_SAMPLES_MAX)?;
-        within("rollout.tokens_max", rollout.tokens_max, 1, limits::TRAJECTORY_TOKENS_MAX)?;
-        within("rollout.slots", rollout.slots, 1, limits::SLOTS_MAX)?;
-        within("rollout.staleness", staleness, 0, limits::STALENESS_MAX)?;
-        let lease = limits::LEASE_MS;
-        within("rollout.lease_ms", rollout.lease_ms, *lease.start(), *lease.end())?;
-        within("algorithm.steps", self.algorithm.steps, 1, rollout.groups)?;
-        within("algorithm.epochs", self.algorithm.epochs, 1, 64)?;
-        within("judge.requests", self.judge.requests, 1, limits::JUDGE_REQUESTS_MAX)?;
-        within("checkpoint.keep", self.checkpoint.keep, 1, 1000)?;
-        let positive = [
-            ("algorithm.tau", self.algorithm.tau),
-            ("optimizer.learning_rate", self.optimizer.learning_rate),
-            ("rollout.temperature", rollout.temperature),
-            ("rollout.top_p", rollout.top_p),
-        ];
-        for (key, value) in positive {
-            if !(value > 0.0 && value.is_finite()) {
-                let reason = format!("{value} is not positive");
-                return Err(ConfigError::Value { key, reason });
-            }
-        }
-        let partial = rollout.tokens_per_iteration > 0;
-        let strict = self.algorithm.name == AlgorithmName::Reinforce;
-        if strict && (rollout.staleness > 0 || partial || self.algorithm.steps > 1) {
-            let reason = "reinforce is strictly on-policy: it needs rollout.staleness = 0, \
-                 no rollout.tokens_per_iteration and algorithm.steps = 1"
-                .to_owned();
-            return Err(ConfigError::Value { key: "algorithm.name", reason });
-        }
+        check::check(&self)?;
         Ok(self)
     }
 
@@ -475,8 +462,12 @@ impl RolloutConfig {
     /// How long a sampler elsewhere may be silent.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.lease_ms).unwrap_or(u64::MAX))
+        milliseconds(self.lease_ms)
     }
+}
+
+fn milliseconds(count: usize) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 impl ModelChoice {
@@ -552,6 +543,16 @@ mod tests {
             ("rollout.grups=3", "grups"),
             ("rollout.samples=1", "rollout.samples"),
             ("algorithm.tau=0", "algorithm.tau"),
+            ("algorithm.tau=nan", "algorithm.tau"),
+            ("optimizer.beta2=1", "optimizer.beta2"),
+            ("task.author_right=1.5", "task.author_right"),
+            ("model.heads=0", "model.heads"),
+            ("model.kv_heads=3", "model.kv_heads"),
+            ("model.heads=3", "head_dim"),
+            ("judge.deadline_ms=0", "judge.deadline_ms"),
+            ("warm_start.batch=0", "warm_start.batch"),
+            ("iterations=-1", "iterations"),
+            ("problems={strategy=\"prioritized\",floor=-1}", "problems.floor"),
             ("algorithm.name=reinforce", "on-policy"),
             ("algorithm.name=ppo", "ppo"),
             ("nonsense", "key.key=value"),

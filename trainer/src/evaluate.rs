@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::policy::{Policy, Sequence};
 use crate::rollout::engine::Judging;
 use crate::rollout::sampler::{self, Heard, SampleRequest, SamplerOptions};
-use crate::rollout::{Group, Outcome};
+use crate::rollout::{Finish, Group, Outcome};
 
 /// Evaluated problems handed to the judge together.
 const PART: usize = 16;
@@ -21,6 +21,8 @@ pub struct Evaluation {
     pub success: f64,
     /// Rewards that are not valid.
     pub invalid: usize,
+    /// Rewards that the judge gave; completions without an end earn 0 without it.
+    pub judged: usize,
     /// The mean length of completions.
     pub length: f64,
     /// The largest difference between the sampler's and the trainer's log-probability of a token.
@@ -135,6 +137,7 @@ fn summary(judging: &Judging, groups: &[Group]) -> Evaluation {
             evaluation.invalid += 1;
             continue;
         };
+        evaluation.judged += usize::from(rollout.finish == Finish::Stop);
         let success = if reward >= 0.5 { 1.0 } else { 0.0 };
         (successes, valid) = (successes + success, valid + 1);
         let difficulty = judging.task.problems()[group.problem].difficulty;

@@ -10,6 +10,14 @@ pub const GROUPS_MAX: usize = 65_536;
 pub const GROUP_SAMPLES_MAX: usize = 1024;
 /// Train steps that a rollout may be old.
 pub const STALENESS_MAX: usize = 64;
+/// Versions that a group may span beyond the staleness.
+pub const SPAN_MAX: usize = 1024;
+/// Problems of one task.
+pub const PROBLEMS_MAX: usize = 10_000_000;
+/// Width of a model that is made from a configuration.
+pub const NEW_WIDTH_MAX: usize = 16_384;
+/// Layers of a model that is made from a configuration.
+pub const NEW_LAYERS_MAX: usize = 256;
 /// Tokens of one trajectory, prompt included.
 pub const TRAJECTORY_TOKENS_MAX: usize = 1 << 17;
 /// Sequences decoded at once.
@@ -28,8 +36,16 @@ pub const LINE_BYTES_MAX: usize = 16 << 20;
 pub const BODY_BYTES_MAX: usize = 1 << 30;
 /// Bytes of one message between data-parallel ranks.
 pub const RANK_MESSAGE_BYTES_MAX: usize = 1 << 30;
+/// How long a rank waits for rank 0, which samples and judges meanwhile.
+pub const RANK_TIME_MAX: Duration = Duration::from_secs(3600);
+/// How long a rank tries to reach rank 0.
+pub const RANK_JOIN_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long one that came may take to say which rank it is.
+pub const RANK_HELLO_TIME_MAX: Duration = Duration::from_secs(5);
 /// Requests to the judge open at once.
 pub const JUDGE_REQUESTS_MAX: usize = 64;
+/// How long a group may take to be judged.
+pub const JUDGE_DEADLINE_MS_MAX: usize = 86_400_000;
 /// Attempts at one judge request.
 pub const JUDGE_ATTEMPTS_MAX: u32 = 16;
 /// The longest pause between two attempts.
@@ -40,7 +56,7 @@ pub const BARREN_ITERATIONS_MAX: u32 = 8;
 pub const SILENT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Bytes of weights in shared memory.
 pub const SHARED_BYTES_MAX: u64 = 64 << 30;
-/// How long a worker may be silent before its part is dealt out again: least and most.
+/// How long a worker or a rank may be silent: least and most.
 pub const LEASE_MS: std::ops::RangeInclusive<usize> = 50..=3_600_000;
 /// How often a worker that samples says so.
 pub const ALIVE_EVERY: Duration = Duration::from_secs(1);

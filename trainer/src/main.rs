@@ -1,9 +1,9 @@
 //! The command line of the trainer.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
 use tch::Device;
 use trainer::config::RunConfig;
@@ -16,9 +16,9 @@ use trainer::rollout::pool::WorkerPool;
 use trainer::rollout::worker;
 use trainer::setup::Learner;
 use trainer::train::{Parts, Run};
-use trainer::view::View;
+use trainer::view::{self, View};
 use trainer::warm_start::WarmStarts;
-use trainer::{device, exporter, limits, plot, setup};
+use trainer::{device, exporter, limits, metrics, plot, setup};
 
 /// Trains language models on rewards from really executed programs.
 #[derive(Debug, Parser)]
@@ -109,7 +109,7 @@ struct RunArguments {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Threads of one operation on the cpu; with one thread runs are the same bit for bit
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=1024))]
     threads: i32,
     /// Rollout workers that sample instead of this process, as host:port,host:port
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
@@ -130,8 +130,8 @@ struct RunArguments {
     #[arg(long, value_name = "ADDRESS", requires = "ranks")]
     rendezvous: Option<String>,
     /// How many ranks there are, this one included
-    #[arg(long, default_value_t = 1)]
-    ranks: usize,
+    #[arg(long, requires = "rendezvous")]
+    ranks: Option<usize>,
     /// Print the configuration with every default, and end
     #[arg(long)]
     dry_run: bool,
@@ -165,12 +165,13 @@ fn main() -> Result<()> {
         Command::Rank { config, join, rank, ranks, place } => {
             let (config, device) = place.open(&config)?;
             let mut learner = setup::learner(&config, device).map_err(|reason| anyhow!(reason))?;
-            let mut links = TcpRanks::join(&join, rank, ranks).map_err(|reason| anyhow!(reason))?;
+            let links = TcpRanks::join(&join, rank, ranks, &config);
+            let mut links = links.map_err(|reason| anyhow!(reason))?;
             let ends = learner.judging.turn_ends();
             let iterations =
                 trainer::train::follow(&config, (&mut learner.policy, &ends), &mut links)
                     .map_err(|reason| anyhow!(reason))?;
-            println!("rank {rank}: {iterations} iterations");
+            view::print(&format!("rank {rank}: {iterations} iterations"));
             Ok(())
         }
         Command::Selftest { device } => selftest(&device),
@@ -181,7 +182,7 @@ fn main() -> Result<()> {
         Command::Plot { runs, out, figures } => {
             let figures: Vec<&str> = figures.iter().map(String::as_str).collect();
             plot::draw(&plot::by_seed(&runs), &figures, &out).map_err(|reason| anyhow!(reason))?;
-            println!("{}", out.display());
+            view::print(&out.display().to_string());
             Ok(())
         }
     }
@@ -190,7 +191,7 @@ fn main() -> Result<()> {
 fn run(arguments: &RunArguments) -> Result<()> {
     let config = RunConfig::read(&arguments.config, &arguments.settings)?;
     if arguments.dry_run {
-        print!("{}", config.resolved());
+        view::print(config.resolved().trim_end());
         return Ok(());
     }
     let device = device::open(&arguments.device).map_err(|reason| anyhow!(reason))?;
@@ -200,7 +201,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
         workers: arguments.workers.clone(),
         engines: engines.map(|(kind, folder)| (kind, arguments.engines.clone(), folder)),
         rendezvous: arguments.rendezvous.clone(),
-        ranks: arguments.ranks,
+        ranks: arguments.ranks.unwrap_or(1),
         metrics: arguments.metrics.clone(),
     };
     train(config, (&arguments.out, device), &crew, &mut WarmStarts::default())
@@ -223,7 +224,7 @@ fn worker(config: &Path, listen: &str, place: &Place) -> Result<()> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(listen).await?;
-        println!("listening on {}", listener.local_addr()?);
+        view::print(&format!("listening on {}", listener.local_addr()?));
         axum::serve(listener, routes).await?;
         Ok(())
     })
@@ -235,10 +236,10 @@ fn selftest(device: &str) -> Result<()> {
     for finding in trainer::selftest::run(opened) {
         let word = if finding.passed() { "ok" } else { "FAILED" };
         failed += usize::from(!finding.passed());
-        println!(
+        view::print(&format!(
             "{word:6} {}: off by {:.2e}, at most {:.0e}",
             finding.name, finding.difference, finding.bound
-        );
+        ));
     }
     if failed == 0 { Ok(()) } else { Err(anyhow!("{failed} checks failed on {device}")) }
 }
@@ -249,9 +250,11 @@ fn train(
     crew: &Crew,
     warm_starts: &mut WarmStarts,
 ) -> Result<()> {
-    std::fs::create_dir_all(out)?;
-    std::fs::write(out.join("config.toml"), config.resolved())?;
+    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    let resolved = config.resolved();
     let mut view = View::new(&config);
+    // Other ranks may come while this one still prepares.
+    let rendezvous = crew.rendezvous.as_ref().map(std::net::TcpListener::bind).transpose()?;
     let mut learner = setup::learner(&config, device).map_err(|reason| anyhow!(reason))?;
     view.say(&format!("{} parameters on {device:?}", learner.policy.decoder.config().parameters()));
     if !has_checkpoint(out) {
@@ -265,10 +268,12 @@ fn train(
         }
     }
     let backend = backend(&config, crew, &learner)?;
-    let ranks: Box<dyn Reduce> = match &crew.rendezvous {
-        Some(address) => {
-            let listener = std::net::TcpListener::bind(address)?;
-            Box::new(TcpRanks::lead(&listener, crew.ranks).map_err(|reason| anyhow!(reason))?)
+    let ranks: Box<dyn Reduce> = match &rendezvous {
+        Some(listener) => {
+            let (address, others) = (listener.local_addr()?, crew.ranks.saturating_sub(1));
+            view.say(&format!("waiting for {others} other ranks at {address}"));
+            let ranks = TcpRanks::lead(listener, crew.ranks, &config);
+            Box::new(ranks.map_err(|reason| anyhow!(reason))?)
         }
         None => Box::new(Single),
     };
@@ -281,16 +286,23 @@ fn train(
         options: learner.options,
         ranks,
         observer: Box::new(move |iteration, metrics| view.show(iteration, metrics)),
-        alarm: Box::new(|awaited| eprintln!("{awaited}")),
+        alarm: Box::new(|awaited| drop(writeln!(std::io::stderr(), "{awaited}"))),
         patience: limits::SILENT_WAIT_MAX,
     };
     let run = Run::open(parts)?;
+    // A run of another configuration keeps its own: it was refused by now.
+    std::fs::write(out.join("config.toml"), resolved)?;
     if let Some(address) = &crew.metrics {
         let bound = exporter::serve(address, run.registry())?;
-        println!("metrics at http://{bound}/metrics");
+        view::print(&format!("metrics at http://{bound}/metrics"));
     }
     let found = run.train()?;
-    println!("held-out success {:.3}", found.success);
+    let idle = metrics::idle_for_reward_share(&metrics::read(out)?);
+    view::print(&format!(
+        "held-out success {:.3}; {:.1} % of the time after ten iterations spent waiting for rewards",
+        found.success,
+        100.0 * idle
+    ));
     Ok(())
 }
 
@@ -331,7 +343,7 @@ fn run_experiment(
             all.push(format!("seed={seed}"));
             let config = RunConfig::read(&configs.join(experiment.config), &all)?;
             let folder = out.join(experiment.name).join(format!("{}-seed-{seed}", arm.name));
-            println!("== {}, arm {}, seed {seed}", experiment.name, arm.name);
+            view::print(&format!("== {}, arm {}, seed {seed}", experiment.name, arm.name));
             train(config, (&folder, Device::Cpu), &Crew::default(), &mut warm_starts)?;
             runs.push(folder);
         }
@@ -341,7 +353,7 @@ fn run_experiment(
     plot::draw(&series, experiment.figures, &path).map_err(|reason| anyhow!(reason))?;
     let table = experiment::table(&series, experiment.figures)?;
     std::fs::write(out.join(format!("{}.md", experiment.name)), &table)?;
-    println!("{}\n{table}", experiment.question);
+    view::print(&format!("{}\n{table}", experiment.question));
     Ok(())
 }
 

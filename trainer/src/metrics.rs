@@ -60,10 +60,14 @@ impl MetricsLog {
             .into_iter()
             .filter(|line| number(line).is_some_and(|n| Some(n) <= iteration))
             .collect();
-        let mut lines = File::create(&path)?;
+        // Under another name first: a kill or a full disk must not cost what was there.
+        let temporary = folder.join("metrics.jsonl.tmp");
+        let mut lines = File::create(&temporary)?;
         for line in &kept {
             writeln!(lines, "{line}")?;
         }
+        lines.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
         let events = EventWriter::create(&folder.join("tensorboard"), iteration.unwrap_or(0))?;
         let registry = prometheus::Registry::new();
         Ok(Self { lines, events, registry, gauges: BTreeMap::new() })
@@ -123,6 +127,15 @@ pub fn read(folder: &Path) -> std::io::Result<Vec<(u64, Metrics)>> {
     Ok(all)
 }
 
+/// Which part of the time a run waited for rewards of what was sampled already, once it had settled:
+/// the first ten iterations, and the evaluation before them, are left out.
+#[must_use]
+pub fn idle_for_reward_share(rows: &[(u64, Metrics)]) -> f64 {
+    let settled = || rows.iter().filter(|(iteration, _)| *iteration > 10);
+    let sum = |name: &str| settled().map(|(_, row)| row.value(name)).sum::<f64>();
+    sum("time/wait_for_reward_seconds") / sum("time/iteration_seconds").max(1e-9)
+}
+
 fn read_lines(path: &Path) -> std::io::Result<Vec<String>> {
     if !path.exists() {
         return Ok(Vec::new());
@@ -132,4 +145,37 @@ fn read_lines(path: &Path) -> std::io::Result<Vec<String>> {
 
 fn number(line: &str) -> Option<u64> {
     serde_json::from_str::<Value>(line).ok()?["iteration"].as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idleness_is_that_of_the_settled_run_by_time() {
+        let row = |iteration, waited, whole| {
+            let mut metrics = Metrics::default();
+            metrics.set("time/wait_for_reward_seconds", waited);
+            metrics.set("time/iteration_seconds", whole);
+            (iteration, metrics)
+        };
+        let rows = [row(0, 9.0, 9.0), row(10, 5.0, 5.0), row(11, 1.0, 2.0), row(12, 0.0, 8.0)];
+        assert!((idle_for_reward_share(&rows) - 0.1).abs() < 1e-12);
+        assert!(idle_for_reward_share(&rows[..2]).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_keeps_its_lines_up_to_there_and_no_broken_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        std::fs::write(&path, "{\"iteration\":0}\n{\"iteration\":1}\n{\"iteration\":2}\n{\"itera")
+            .unwrap();
+        let mut log = MetricsLog::open(folder.path(), Some(1)).unwrap();
+        log.write(2, &Metrics::default()).unwrap();
+        let rows = read(folder.path()).unwrap();
+        assert_eq!(rows.iter().map(|(at, _)| *at).collect::<Vec<u64>>(), [0, 1, 2]);
+        assert!(!folder.path().join("metrics.jsonl.tmp").exists());
+        MetricsLog::open(folder.path(), None).unwrap();
+        assert!(read(folder.path()).unwrap().is_empty(), "a new run keeps nothing");
+    }
 }

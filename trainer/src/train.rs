@@ -49,7 +49,7 @@ pub enum TrainError {
     #[error("metrics: {0}")]
     Metrics(#[from] std::io::Error),
     /// Another rank is gone.
-    #[error("data-parallel training: {0}")]
+    #[error("{0}: start all ranks again, and the run goes on from its last checkpoint")]
     Rank(String),
     /// Sampling is impossible.
     #[error("sampling: {0}")]
@@ -67,6 +67,9 @@ pub enum TrainError {
     /// The judge gives nothing to learn from.
     #[error("no valid reward in {0} iterations in a row: is the judge at {1} well?")]
     Barren(u32, String),
+    /// The judge gives nothing to begin with.
+    #[error("no valid reward in the first evaluation: does a service of Assay listen at {0}?")]
+    Unjudged(String),
 }
 
 /// Hears of each iteration's figures.
@@ -223,7 +226,10 @@ impl Run {
         drop(events);
         // Joining an engine that panicked changes nothing: its events have ended already.
         drop(engine.join());
-        result.map(|()| evaluation)
+        result?;
+        // One that is gone by now has nothing left to do.
+        drop(self.parts.ranks.end());
+        Ok(evaluation)
     }
 
     fn iterate(
@@ -292,6 +298,9 @@ impl Run {
         let mut metrics = Metrics::default();
         let evaluation = self.evaluate(&mut metrics);
         if !goes_on {
+            if evaluation.judged == 0 && evaluation.invalid > 0 {
+                return Err(TrainError::Unjudged(self.parts.config.judge.url.clone()));
+            }
             self.log.write(0, &metrics)?;
             (self.parts.observer)(0, &metrics);
             self.checkpoint()?;
@@ -478,8 +487,8 @@ fn engine_gone() -> TrainError {
     TrainError::Sampling("the sampling thread is gone".to_owned())
 }
 
-/// Another rank's part of a run: makes the train steps that rank 0 makes, until it is gone. Returns
-/// the iterations that were made.
+/// Another rank's part of a run: makes the train steps that rank 0 makes, until the run is over.
+/// Returns the iterations that were made.
 ///
 /// # Errors
 /// In a sentence, what went wrong.

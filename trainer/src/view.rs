@@ -1,6 +1,5 @@
 //! What a person sees while a run goes on: a panel that is drawn anew on a terminal, a line for each
-//! iteration elsewhere.
-#![expect(clippy::print_stdout, reason = "this is what prints")]
+//! iteration elsewhere. Whoever looked may go away: that ends no run.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -28,7 +27,7 @@ impl View {
     /// Prints a line.
     pub fn say(&mut self, line: &str) {
         self.drawn = 0;
-        println!("{line}");
+        print(line);
     }
 
     /// Shows an iteration.
@@ -38,14 +37,13 @@ impl View {
         }
         let lines = self.lines(iteration, metrics);
         if !self.terminal {
-            println!("{}", lines.join(" | "));
+            print(&lines.join(" | "));
             return;
         }
         let up = if self.drawn > 0 { format!("\x1b[{}A", self.drawn) } else { String::new() };
         let body: String = lines.iter().map(|line| format!("\x1b[2K{line}\n")).collect();
-        print!("{up}{body}");
-        // A terminal that is gone is no reason to end a run.
-        drop(std::io::stdout().flush());
+        let mut out = std::io::stdout();
+        drop(write!(out, "{up}{body}").and_then(|()| out.flush()));
         self.drawn = lines.len();
     }
 
@@ -92,6 +90,11 @@ impl View {
             ),
         ]
     }
+}
+
+/// Prints a line, if anybody still reads.
+pub fn print(line: &str) {
+    drop(writeln!(std::io::stdout(), "{line}"));
 }
 
 /// Values from 0 to 1 as a row of bars.

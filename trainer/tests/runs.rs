@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -19,32 +19,19 @@ use trainer::rollout::Group;
 use trainer::rollout::engine::{Backend, LocalBackend};
 use trainer::rollout::ledger::{Fate, Ledger};
 use trainer::rollout::sampler::{Heard, SampleRequest};
-use trainer::rollout::store::ReplayStore;
 use trainer::train::Parts;
 use trainer::update::Updater;
 use trainer::{metrics, setup, warm_start};
 
 mod support;
 use support::judge::{Act, StandIn};
-use support::{SMALL_RUN, parts, run_to_end, small_run, weights_digest};
+use support::{parts, run_command, run_to_end, settled, small_run, weights_digest};
 
 /// Kills of one run.
 const KILLS: usize = 20;
 
-fn settled(folder: &Path) -> Vec<(u64, Fate)> {
-    let store = ReplayStore::open(&folder.join("replay.redb")).unwrap();
-    store.fates().unwrap().into_iter().map(|(group, record)| (group, record.fate)).collect()
-}
-
 fn spawn(folder: &Path, url: &str, settings: &[&str]) -> Child {
-    let config = folder.join("run.toml");
-    std::fs::write(&config, SMALL_RUN).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_assay-train"));
-    command.arg("run").arg(config).arg("--out").arg(folder.join("run"));
-    command.args(["--set", &format!("judge.url={url}")]);
-    for setting in settings {
-        command.args(["--set", setting]);
-    }
+    let mut command = run_command(folder, url, settings);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -433,7 +420,31 @@ fn a_judge_that_is_down_ends_the_run_with_a_clear_error() {
     drop(listener);
     let config = small_run(folder.path(), &[&url, "judge.deadline_ms=50", "iterations=40"]);
     let error = run_to_end(config, &folder.path().join("run")).unwrap_err();
-    assert!(error.to_string().contains("no valid reward"), "{error}");
+    assert!(error.to_string().contains("no valid reward in the first evaluation"), "{error}");
+}
+
+#[test]
+fn a_judge_that_goes_down_ends_the_run_which_goes_on_once_it_is_back() {
+    let back = Arc::new(AtomicBool::new(false));
+    let well = Arc::clone(&back);
+    let judge = StandIn::start(move |n| {
+        if n < 12 || well.load(Ordering::SeqCst) { Act::Answer } else { Act::Refuses }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let url = format!("judge.url={}", judge.url);
+    let config = small_run(folder.path(), &[&url, "iterations=20"]);
+    let error = run_to_end(config.clone(), &run).unwrap_err();
+    assert!(error.to_string().contains("no valid reward in 8 iterations"), "{error}");
+    let before = settled(&run);
+    let of = |wanted| before.iter().filter(|(_, fate)| *fate == wanted).count();
+    assert!(of(Fate::Trained) > 0 && of(Fate::DroppedInvalid) >= 8 * 4, "{before:?}");
+    back.store(true, Ordering::SeqCst);
+    run_to_end(config, &run).unwrap();
+    let fates = settled(&run);
+    assert_eq!(fates.len(), 20 * 4, "every group meets one fate");
+    assert!(fates.starts_with(&before), "what was settled was settled again");
+    assert!(fates[before.len()..].iter().all(|(_, fate)| *fate == Fate::Trained));
 }
 
 #[test]

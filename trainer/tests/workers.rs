@@ -13,14 +13,14 @@ use axum::response::IntoResponse as _;
 use trainer::metrics;
 use trainer::policy::Weights;
 use trainer::rollout::engine::Backend;
+use trainer::rollout::ledger::Fate;
 use trainer::rollout::pool::WorkerPool;
 use trainer::rollout::sampler::{Heard, Publication, SampleRequest, Way};
-use trainer::rollout::store::ReplayStore;
 use trainer::setup;
 
 mod support;
 use support::judge::{Act, StandIn};
-use support::{SMALL_RUN, small_run};
+use support::{SMALL_RUN, run_command, settled, small_run};
 
 /// Long enough for a worker on a busy machine.
 const LEASE: Duration = Duration::from_secs(120);
@@ -218,36 +218,35 @@ fn workers_sample_what_this_process_samples_through_death_and_return() {
     assert!(error.contains("worker 127.0.0.1"), "{error}");
 }
 
+/// One of two workers is killed in the midst of a run and comes back with nothing: no group is lost, and
+/// none is trained twice.
 #[test]
-fn a_run_with_workers_outlives_one_of_them() {
+fn a_run_with_workers_outlives_one_of_them_and_takes_it_back() {
     let folder = tempfile::tempdir().unwrap();
     let one = Worker::start(folder.path(), "127.0.0.1:0");
+    let other = Worker::start(folder.path(), "127.0.0.1:0");
     let (strike, struck) = std::sync::mpsc::channel();
     let judge = StandIn::start(move |request| {
-        if request == 15 {
+        if request == 15 || request == 60 {
             strike.send(()).ok();
         }
         Act::Answer
     });
-    let other = Worker::start(folder.path(), "127.0.0.1:0");
-    let config = folder.path().join("run.toml");
-    std::fs::write(&config, SMALL_RUN).unwrap();
-    let mut run = Command::new(env!("CARGO_BIN_EXE_assay-train"))
-        .arg("run")
-        .arg(config)
-        .arg("--out")
-        .arg(folder.path().join("run"))
-        .args(["--set", &format!("judge.url={}", judge.url)])
-        .args(["--workers", &format!("{},{}", one.address, other.address)])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut command = run_command(folder.path(), &judge.url, &["iterations=40"]);
+    command.args(["--workers", &format!("{},{}", one.address, other.address)]);
+    let mut run = command.stdout(Stdio::null()).spawn().unwrap();
     struck.recv().unwrap();
+    let address = other.address.clone();
     drop(other);
+    struck.recv().unwrap();
+    let back = Worker::start(folder.path(), &address);
     assert!(run.wait().unwrap().success());
-    let store = ReplayStore::open(&folder.path().join("run/replay.redb")).unwrap();
-    assert_eq!(store.fates().unwrap().len(), 12 * 4, "every group meets one fate");
-    for (_, row) in metrics::read(&folder.path().join("run")).unwrap() {
+    drop((one, back));
+    let run = folder.path().join("run");
+    let fates = settled(&run);
+    assert_eq!(fates.len(), 40 * 4, "every group meets one fate");
+    assert!(fates.iter().all(|(_, fate)| *fate == Fate::Trained), "{fates:?}");
+    for (_, row) in metrics::read(&run).unwrap() {
         assert!(row.value("staleness/versions_max") <= 1.0);
     }
 }

@@ -184,7 +184,11 @@ impl ModelConfig {
         embeddings + self.layers * layer + self.hidden
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether there is such a model.
+    ///
+    /// # Errors
+    /// In a sentence, which number cannot be.
+    pub fn check(&self) -> Result<(), String> {
         let positive = [
             ("vocab_size", self.vocabulary),
             ("hidden_size", self.hidden),

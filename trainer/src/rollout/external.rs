@@ -17,7 +17,7 @@
 //! `/update_weights_from_distributed` is not spoken: it needs NCCL between trainer and engine.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,17 +25,13 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::Finish;
+use super::deal::{self, Line, Part};
 use super::engine::Backend;
 use super::http::{self, Call, worded};
 use super::sampler::{Heard, Publication, SampleRequest, Sampled, SamplerOptions, Way};
-use crate::limits::{
-    ENGINE_FOLDERS_KEPT, ENGINE_REQUESTS_MAX, SHARD_BYTES_MAX, WORKER_ATTEMPTS_MAX,
-};
+use crate::limits::{ENGINE_FOLDERS_KEPT, ENGINE_REQUESTS_MAX, SHARD_BYTES_MAX};
 use crate::model::{ModelConfig, files};
 use crate::policy::Weights;
-
-/// How long a failed engine is left alone.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Whose engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -108,12 +104,6 @@ impl ExternalEngines {
                         rollout.temperature = 1, rollout.top_p = 1 and with a model from files"
                 .to_owned());
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("engines")
-            .enable_all()
-            .build()
-            .map_err(worded)?;
         std::fs::create_dir_all(&options.folder).map_err(worded)?;
         let folder = options.folder.canonicalize().map_err(worded)?;
         let engine = |address: &String| {
@@ -129,6 +119,7 @@ impl ExternalEngines {
         };
         let engines = options.addresses.iter().map(engine).collect();
         let (config, tokenizer) = (config.clone(), tokenizer.to_owned());
+        let runtime = deal::runtime("engines")?;
         Ok(Self { engines, folder, config, tokenizer, written: None, runtime })
     }
 
@@ -197,42 +188,11 @@ impl Backend for ExternalEngines {
     ) -> Result<(), String> {
         let (path, bytes) = self.write(weights)?;
         let target = Target { version: weights.version, path, bytes };
-        let mut open: Vec<usize> = (0..requests.len()).collect();
-        let mut reason = String::new();
-        for attempt in 0..WORKER_ATTEMPTS_MAX {
-            if open.is_empty() {
-                return Ok(());
-            }
-            if attempt > 0 {
-                self.runtime.block_on(async { tokio::time::sleep(PAUSE * attempt).await });
-            }
-            let (lines, received) = mpsc::channel();
-            let share = open.len().div_ceil(self.engines.len());
-            // Turned by one at each attempt, so that what one engine cannot do another tries.
-            let turned = self.engines.iter().cycle().skip(attempt as usize);
-            for (places, engine) in open.chunks(share).zip(turned) {
-                let asked = places.iter().map(|at| (*at, requests[*at].clone())).collect();
-                let (engine, target) = (Arc::clone(engine), target.clone());
-                self.runtime.spawn(engine.work(target, asked, lines.clone()));
-            }
-            drop(lines);
-            for line in received {
-                match line {
-                    Ok(Heard::Ended(at, sampled)) => {
-                        open.retain(|other| *other != at);
-                        hear(Heard::Tokens);
-                        hear(Heard::Ended(at, sampled));
-                    }
-                    Ok(other) => hear(other),
-                    Err(why) => reason = why,
-                }
-            }
-        }
-        if open.is_empty() {
-            return Ok(());
-        }
-        let count = open.len();
-        Err(format!("{count} sequences, {WORKER_ATTEMPTS_MAX} attempts: {reason}"))
+        let ask = |at: usize, part: Part, lines: Sender<Line>| {
+            let engine = Arc::clone(&self.engines[at]);
+            self.runtime.spawn(engine.work(target.clone(), part, lines));
+        };
+        deal::deal(&self.runtime, self.engines.len(), requests, &ask, hear)
     }
 }
 
@@ -244,16 +204,9 @@ struct Target {
     bytes: u64,
 }
 
-type Line = Result<Heard, String>;
-
 impl Engine {
     /// Brings the weights if need be, then asks for all sequences at once, as many as are allowed.
-    async fn work(
-        self: Arc<Self>,
-        target: Target,
-        asked: Vec<(usize, SampleRequest)>,
-        lines: Sender<Line>,
-    ) {
+    async fn work(self: Arc<Self>, target: Target, part: Part, lines: Sender<Line>) {
         if self.held().version != Some(target.version) {
             let start = Instant::now();
             if let Err(reason) = self.publish(&target).await {
@@ -265,13 +218,16 @@ impl Engine {
             drop(lines.send(Ok(Heard::Published(Publication { way, bytes, seconds }))));
         }
         let mut tasks = tokio::task::JoinSet::new();
-        for (at, request) in asked {
+        for (at, request) in part {
             let (engine, lines, version) = (Arc::clone(&self), lines.clone(), target.version);
             tasks.spawn(async move {
                 let Ok(_permit) = engine.permits.acquire().await else { return };
                 match engine.generate(version, &request).await {
-                    // The receiver is gone only when the run is over.
-                    Ok(sampled) => drop(lines.send(Ok(Heard::Ended(at, sampled)))),
+                    // Its tokens come all at once. The receiver is gone only when the run is over.
+                    Ok(sampled) => {
+                        drop(lines.send(Ok(Heard::Tokens)));
+                        drop(lines.send(Ok(Heard::Ended(at, sampled))));
+                    }
                     Err(reason) => engine.failed(&lines, &reason),
                 }
             });

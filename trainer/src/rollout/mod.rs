@@ -1,5 +1,6 @@
 //! From problems to rewarded rollouts: sampling, judging, and the store in between.
 
+mod deal;
 pub mod engine;
 pub mod external;
 mod http;

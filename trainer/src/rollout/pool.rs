@@ -1,8 +1,8 @@
-//! The master's side of rollout workers: deals requests out to those that answer, brings them the
-//! weights that they lack, and deals out again what a worker did not finish. A worker has its part by
-//! lease: one that is silent for longer than that has lost it, whatever it is doing.
+//! The master's side of rollout workers: asks them for their parts and brings them the weights that
+//! they lack. A worker has its part by lease: one that is silent for longer than that has lost it,
+//! whatever it is doing.
 
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,15 @@ use hyper::{Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use tch::Tensor;
 
+use super::deal::{self, Line, Part};
 use super::engine::Backend;
 use super::http::{self, Call, worded};
 use super::sampler::{Heard, Publication, SampleRequest, Way};
 use super::shared_memory::{self, SharedWeights};
 use super::worker::{CHECKSUM, SampleBody, SampleLine};
-use crate::limits::{BUCKET_BYTES, LINE_BYTES_MAX, WORKER_ATTEMPTS_MAX};
+use crate::limits::{BUCKET_BYTES, LINE_BYTES_MAX};
 use crate::model::files::{bytes_of, hexadecimal};
 use crate::policy::Weights;
-
-/// How long a worker that did not answer is left alone.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Workers by their addresses, `host:port`.
 #[derive(Debug)]
@@ -53,13 +51,7 @@ impl WorkerPool {
         if addresses.is_empty() {
             return Err("no rollout worker is named".to_owned());
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("worker-pool")
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { addresses, lease, runtime, parts: None })
+        Ok(Self { addresses, lease, runtime: deal::runtime("worker-pool")?, parts: None })
     }
 
     fn parts(&mut self, weights: &Weights) -> Result<Arc<Parts>, String> {
@@ -83,53 +75,14 @@ impl Backend for WorkerPool {
         hear: &mut dyn FnMut(Heard),
     ) -> Result<(), String> {
         let parts = self.parts(weights)?;
-        let mut open: Vec<usize> = (0..requests.len()).collect();
-        let mut reason = String::new();
-        for attempt in 0..WORKER_ATTEMPTS_MAX {
-            if open.is_empty() {
-                return Ok(());
-            }
-            if attempt > 0 {
-                self.runtime.block_on(async { tokio::time::sleep(PAUSE * attempt).await });
-            }
-            let (lines, received) = mpsc::channel();
-            let share = open.len().div_ceil(self.addresses.len());
-            // Turned by one at each attempt, so that what one worker cannot do another tries.
-            let turned = self.addresses.iter().cycle().skip(attempt as usize);
-            for (places, address) in open.chunks(share).zip(turned) {
-                let asked = places.iter().map(|at| (*at, requests[*at].clone())).collect();
-                let worker = Worker {
-                    address: address.clone(),
-                    parts: Arc::clone(&parts),
-                    lease: self.lease,
-                    lines: lines.clone(),
-                };
-                self.runtime.spawn(worker.ask(asked));
-            }
-            drop(lines);
-            let mut finished = vec![false; requests.len()];
-            for line in received {
-                match line {
-                    Ok(Heard::Ended(at, sampled)) if open.contains(&at) && !finished[at] => {
-                        finished[at] = true;
-                        hear(Heard::Ended(at, sampled));
-                    }
-                    Ok(Heard::Ended(..)) => {}
-                    Ok(other) => hear(other),
-                    Err(why) => reason = why,
-                }
-            }
-            open.retain(|at| !finished[*at]);
-        }
-        if open.is_empty() {
-            return Ok(());
-        }
-        let count = open.len();
-        Err(format!("{count} sequences, {WORKER_ATTEMPTS_MAX} attempts: {reason}"))
+        let ask = |at: usize, part: Part, lines: Sender<Line>| {
+            let (address, parts) = (self.addresses[at].clone(), Arc::clone(&parts));
+            let worker = Worker { address, parts, lease: self.lease, lines };
+            self.runtime.spawn(worker.ask(part));
+        };
+        deal::deal(&self.runtime, self.addresses.len(), requests, &ask, hear)
     }
 }
-
-type Line = Result<Heard, String>;
 
 /// One worker and its part of one attempt.
 struct Worker {
@@ -141,14 +94,14 @@ struct Worker {
 
 impl Worker {
     /// Asks; what is not finished is heard of as an error.
-    async fn ask(self, asked: Vec<(usize, SampleRequest)>) {
-        if let Err(reason) = self.work(asked).await {
+    async fn ask(self, part: Part) {
+        if let Err(reason) = self.work(part).await {
             self.tell(Err(format!("worker {}: {reason}", self.address)));
         }
     }
 
-    async fn work(&self, asked: Vec<(usize, SampleRequest)>) -> Result<(), String> {
-        let (places, requests): (Vec<usize>, Vec<SampleRequest>) = asked.into_iter().unzip();
+    async fn work(&self, part: Part) -> Result<(), String> {
+        let (places, requests): (Vec<usize>, Vec<SampleRequest>) = part.into_iter().unzip();
         let body = SampleBody { version: self.parts.version, requests };
         let body: Bytes = serde_json::to_vec(&body).map_err(worded)?.into();
         let path = "/v1/sample";

@@ -87,6 +87,30 @@ pub(crate) fn small_run(folder: &std::path::Path, settings: &[&str]) -> trainer:
     trainer::config::RunConfig::read(&path, &settings).expect("a configuration")
 }
 
+/// `assay-train run` of the small run, in `folder/run`.
+pub(crate) fn run_command(
+    folder: &std::path::Path,
+    url: &str,
+    settings: &[&str],
+) -> std::process::Command {
+    let config = folder.join("run.toml");
+    std::fs::write(&config, SMALL_RUN).expect("a folder that can be written");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_assay-train"));
+    command.arg("run").arg(config).arg("--out").arg(folder.join("run"));
+    command.args(["--set", &format!("judge.url={url}")]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command
+}
+
+/// What became of each group of a run.
+pub(crate) fn settled(folder: &std::path::Path) -> Vec<(u64, trainer::rollout::ledger::Fate)> {
+    let store = trainer::rollout::store::ReplayStore::open(&folder.join("replay.redb"));
+    let fates = store.expect("a run's folder").fates().expect("a store that can be read");
+    fates.into_iter().map(|(group, record)| (group, record.fate)).collect()
+}
+
 /// The parts of a run in this process, after its warm start.
 pub(crate) fn parts(
     config: trainer::config::RunConfig,
