@@ -17,6 +17,7 @@ use crate::reward_model::guard::{self, Case, Form, Guard};
 use crate::reward_model::judge::JudgeFault;
 use crate::reward_model::prompt::{self, Question};
 use crate::reward_model::reply::ReplyFault;
+use crate::reward_model::transport::CallFault;
 use crate::reward_model::value_head::Subject;
 use crate::task::{Task, ValidAnswer, Work};
 
@@ -135,6 +136,9 @@ impl Judge {
             }
             JudgeFault::Calls(CallsFault::Call(fault)) if fault.may_pass() => {
                 (Retry::Later, "calls to the reward model failed")
+            }
+            JudgeFault::Calls(CallsFault::Call(CallFault::TooLarge)) => {
+                (Retry::Never, "the reward model's reply is too large")
             }
             JudgeFault::Calls(CallsFault::Call(_)) => {
                 (Retry::Never, "the reward model's server refuses our calls")

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -65,14 +68,14 @@ impl RewardServer {
     /// A `[[judge]]` for each behaviour, named like it.
     #[must_use]
     pub fn judges(&self, behaviours: &[&str], more: &str) -> String {
-        let judge = |behaviour: &&str| {
-            let url = self.url(behaviour);
-            format!(
-                "[[judge]]\nname = \"{behaviour}\"\nurl = \"{url}/v1\"\nmodel = \"scripted\"\n{more}\n"
-            )
-        };
-        behaviours.iter().map(judge).collect()
+        behaviours.iter().map(|behaviour| judge(behaviour, &self.url(behaviour), more)).collect()
     }
+}
+
+/// A `[[judge]]` at an address.
+#[must_use]
+pub fn judge(name: &str, url: &str, more: &str) -> String {
+    format!("[[judge]]\nname = \"{name}\"\nurl = \"{url}/v1\"\nmodel = \"scripted\"\n{more}\n")
 }
 
 impl Drop for RewardServer {
@@ -92,10 +95,27 @@ async fn serve(stream: TcpStream, calls: Counts) {
     connection.serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    calls: Counts,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+/// A whole body, or one that breaks off after what it has.
+struct Said {
+    data: Option<Bytes>,
+    breaks: bool,
+}
+
+impl Body for Said {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let breaks = self.breaks;
+        let end = || breaks.then(|| Err(io::ErrorKind::ConnectionAborted.into()));
+        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))).or_else(end))
+    }
+}
+
+async fn answer(request: Request<Incoming>, calls: Counts) -> Result<Response<Said>, Infallible> {
     let path = request.uri().path().to_owned();
     let behaviour = path.split('/').nth(1).unwrap_or_default().to_owned();
     let call = {
@@ -111,7 +131,8 @@ async fn answer(
     } else {
         (200, value_head(&path, &body))
     };
-    let mut response = Response::new(Full::new(Bytes::from(reply)));
+    let said = Said { data: Some(Bytes::from(reply)), breaks: behaviour == "breaks_off" };
+    let mut response = Response::new(said);
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
     if status == 429 {
         response.headers_mut().insert("retry-after", hyper::header::HeaderValue::from_static("0"));
@@ -163,6 +184,9 @@ async fn chat(behaviour: &str, call: usize, body: &Value) -> (u16, String) {
         "wrong_schema" => (200, completion(r#"{"score": 10}"#, "stop", body)),
         "prose" => (200, completion("Yes, this is correct.", "stop", body)),
         "not_json" => (200, "<html>busy</html>".to_owned()),
+        // The connection ends in the middle of it.
+        "breaks_off" => (200, r#"{"choices":[{"message":{"content":"the two"#.to_owned()),
+        "too_large" => (200, completion(&"and so on ".repeat(500_000), "stop", body)),
         // Was talked into judging another answer.
         "injected" => say("correct", &reference),
         // A sound verdict at the second try.

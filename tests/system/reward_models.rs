@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use harness::{Client, RewardServer, Service, ServiceConfig, deadline};
+use harness::service::free_address;
+use harness::{Client, RewardServer, Service, ServiceConfig, deadline, reward_server};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             rules_decide_answers_without_a_reward_model,
             a_mixed_batch_streams_programs_formulas_and_prose,
             each_fault_of_a_judge_is_no_verdict,
+            a_judge_where_nobody_listens_is_no_verdict,
             what_can_be_mended_is_mended,
             a_slow_call_is_overtaken_by_a_second,
             votes_end_early_and_see_both_orders,
@@ -171,6 +173,8 @@ async fn each_fault_of_a_judge_is_no_verdict() -> Result<()> {
         ("wrong_schema", "hold no verdict", 3),
         ("prose", "hold no verdict", 3),
         ("not_json", "calls to the reward model failed", 3),
+        ("breaks_off", "calls to the reward model failed", 3),
+        ("too_large", "reply is too large", 1),
         ("injected", "another answer", 3),
     ];
     let behaviours: Vec<&str> = faults.iter().map(|(behaviour, ..)| *behaviour).collect();
@@ -188,7 +192,7 @@ async fn each_fault_of_a_judge_is_no_verdict() -> Result<()> {
         let known = said.contains(message) || (behaviour == "hangs" && said.contains("failed"));
         ensure!(known, "{behaviour}: {said}");
         ensure!(
-            result["failure"]["retryable"] == (behaviour != "status_401"),
+            result["failure"]["retryable"] == !matches!(behaviour, "status_401" | "too_large"),
             "{}",
             brief(&result)
         );
@@ -201,6 +205,17 @@ async fn each_fault_of_a_judge_is_no_verdict() -> Result<()> {
         ensure!((1..=calls_max).contains(&calls), "{behaviour}: {calls} calls");
     }
     stage.end().await
+}
+
+async fn a_judge_where_nobody_listens_is_no_verdict() -> Result<()> {
+    let nobody = format!("http://{}", free_address()?);
+    let toml = reward_server::judge("nobody", &nobody, QUICK);
+    let service = Service::start_with(ServiceConfig { toml, ..ServiceConfig::default() }).await?;
+    let result = judge_one(&service.client(), &prose("nobody", "It is scattered.")).await?;
+    ensure!(result["reward"].is_null() && result["valid"] == false, "{}", brief(&result));
+    let failure = &result["failure"];
+    ensure!(failure["class"] == "judge" && failure["retryable"] == true, "{}", brief(&result));
+    service.terminate().await
 }
 
 async fn what_can_be_mended_is_mended() -> Result<()> {
@@ -332,7 +347,7 @@ async fn attacks_earn_nothing() -> Result<()> {
             // What has no mark of an attack is for the judge to tell: one that takes everything for
             // right takes these too, and is found out by its canaries.
             let left_to_the_judge =
-                matches!(family.as_str(), "$persuasion" | "gibberish" | "hedge" | "wrong value");
+                matches!(family.as_str(), "persuasion" | "gibberish" | "hedge" | "wrong value");
             if rewarded && !(left_to_the_judge && judge_name == "always") {
                 open.push(format!("{judge_name} {family}: {}", brief(result)));
             }
