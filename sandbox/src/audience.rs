@@ -1,7 +1,6 @@
 //! Who is at the other end of the resident's socket while a program runs, and what is done for them.
 //!
-//! A plain run has a supervisor that waits: whatever comes from it is its end, and the program's. A
-//! session's supervisor talks: its requests are carried out by the resident and not by the program,
+//! A plain run has a supervisor that waits: all that it says is that it waits no more. A session's supervisor talks: its requests are carried out by the resident and not by the program,
 //! so that a program that is busy, broken or hostile can neither refuse an interrupt nor change what
 //! becomes of a file.
 
@@ -54,7 +53,15 @@ impl Audience for Waiting<'_> {
     }
 
     fn attend(&mut self, _: Pid, _: Duration) -> io::Result<Attended> {
-        Ok(Attended::Gone)
+        let Some(message) = control::receive::<Request>(self.0, MsgFlags::empty())? else {
+            return Ok(Attended::Gone);
+        };
+        match message.header {
+            Request::Abandon => Ok(Attended::Ended),
+            Request::Install { .. } | Request::Run(_) | Request::Session(_) | Request::EndLease => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a request while a program runs"))
+            }
+        }
     }
 
     fn tell_spent(&mut self) -> io::Result<()> {

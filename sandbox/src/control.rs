@@ -20,6 +20,7 @@ use crate::kernel::descriptors;
 use crate::limits::{INLINE_BYTES_MAX, Limits, MESSAGE_BYTES_MAX};
 use crate::outcome::{Termination, Usage};
 use crate::privilege::Privilege;
+use crate::resets::ResetTimes;
 
 /// The first message to a new process: what to become.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub(crate) enum Request {
     Run(RunRequest),
     /// Something to do for a session, whether its program runs or not.
     Session(SessionRequest),
+    /// End the program that runs, as nobody waits for it any more; its end is told like any. Nothing
+    /// happens where it has ended. Has no reply.
+    Abandon,
     /// The lease has ended: forget what was installed. Has no reply.
     EndLease,
 }
@@ -125,6 +129,7 @@ pub(crate) struct Ended {
     pub(crate) stdout: (u64, bool),
     pub(crate) stderr: (u64, bool),
     pub(crate) files: Vec<CollectedHeader>,
+    pub(crate) resets: ResetTimes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -152,6 +152,8 @@ pub(crate) const INLINE_BYTES_MAX: usize = 64 << 10;
 pub(crate) const MESSAGE_FDS_MAX: usize = 4;
 /// How long the supervisor waits for a resident beyond the wall time of the run that it was given.
 pub(crate) const RESIDENT_GRACE: Duration = Duration::from_secs(5);
+/// How long the end of a run may take that nobody waits for any more; after it the slot is destroyed.
+pub(crate) const ABANDONED_TIME_MAX: Duration = Duration::from_millis(500);
 /// How long a resident may take to answer a session.
 pub(crate) const SESSION_ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long a slot may take to become ready.

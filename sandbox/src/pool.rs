@@ -5,8 +5,9 @@
 //! images that were asked for: made at their first use, up to [`PoolConfig::standing_max`], and then
 //! those go first that were not used for longest.
 //!
-//! A slot that comes back doubtful is destroyed and built anew on a thread of its own, off the path
-//! of those who wait for the others.
+//! A slot that comes back while its program still runs is free again once that has been ended. One that
+//! comes back doubtful is destroyed and built anew on a thread of its own, off the path of those who
+//! wait for the others.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -27,6 +28,7 @@ use crate::limits::SLOTS_MAX;
 use crate::outcome::Outcome;
 use crate::privilege::Privilege;
 use crate::registry;
+use crate::resets::OnReset;
 use crate::slot::{Blueprint, Slot};
 use crate::spec::{self, InputFile, RunSpec, Streams};
 use crate::warm::Warmup;
@@ -56,6 +58,8 @@ pub struct PoolConfig {
     /// Where the locks of slots in use are kept. All pools of a machine must name the same; those of
     /// an ordinary user, one of that user's.
     pub state_dir: PathBuf,
+    /// Who hears how long slots take to be reset.
+    pub on_reset: Option<OnReset>,
 }
 
 impl PoolConfig {
@@ -72,6 +76,7 @@ impl PoolConfig {
             warm: Vec::new(),
             cgroup_parent: None,
             state_dir: Privilege::of_caller().state_dir(),
+            on_reset: None,
         }
     }
 }
@@ -96,6 +101,8 @@ struct Pool {
     changed: Notify,
     rebuilt: AtomicU64,
     doubtful: Mutex<Option<mpsc::Sender<Work>>>,
+    /// Slots whose run nobody waits for any more, and is being ended.
+    abandoned: Mutex<Option<mpsc::Sender<Slot>>>,
 }
 
 /// What the rebuilder is given.
@@ -166,7 +173,7 @@ pub struct PoolStatus {
     pub leased: usize,
     /// Slots that stand, whatever their image: free or leased.
     pub standing: usize,
-    /// Slots being built anew.
+    /// Slots being built anew, or whose run is being ended because nobody waits for it any more.
     pub building: usize,
     /// Slots destroyed and built again since the start.
     pub rebuilt: u64,
@@ -342,6 +349,7 @@ impl Pool {
             tracing::warn!(groups, "rootless: isolation has fewer layers; preflight names them");
         }
         let (sender, receiver) = mpsc::channel();
+        let (abandoned, to_end) = mpsc::channel();
         let pool = Arc::new(Self {
             privilege,
             parent,
@@ -352,6 +360,7 @@ impl Pool {
             changed: Notify::new(),
             rebuilt: AtomicU64::new(0),
             doubtful: Mutex::new(Some(sender)),
+            abandoned: Mutex::new(Some(abandoned)),
             config,
         });
         for index in 0..pool.config.slots.get().min(pool.config.ready) {
@@ -366,6 +375,11 @@ impl Pool {
             .name("slot-rebuilder".to_owned())
             .spawn(move || rebuild(&receiver, &weak))
             .map_err(Error::io("start the rebuilder"))?;
+        let weak = Arc::downgrade(&pool);
+        std::thread::Builder::new()
+            .name("run-ender".to_owned())
+            .spawn(move || end_runs(&to_end, &weak))
+            .map_err(Error::io("start the thread that ends runs"))?;
         Ok(pool)
     }
 
@@ -378,6 +392,7 @@ impl Pool {
             state_dir: &self.config.state_dir,
             warm: if own { &self.config.warm } else { image.warm() },
             cpu,
+            on_reset: self.config.on_reset.as_ref(),
         }
     }
 
@@ -446,6 +461,34 @@ impl Pool {
             }
             state.building += 1;
         }
+        if slot.abandon() {
+            let sent = match &*locked(&self.abandoned) {
+                Some(sender) => sender.send(slot).map_err(|error| error.0),
+                None => Err(slot),
+            };
+            match sent {
+                Ok(()) => return,
+                Err(unsent) => slot = unsent,
+            }
+        }
+        self.rebuild(slot);
+    }
+
+    /// Takes back a slot whose run was ended.
+    fn finish_ending(&self, slot: Slot) {
+        if slot.is_doubtful() {
+            return self.rebuild(slot);
+        }
+        let mut state = locked(&self.state);
+        state.building -= 1;
+        state.free.push(slot);
+        drop(state);
+        self.permits.add_permits(1);
+        self.changed.notify_waiters();
+    }
+
+    /// Has a doubtful slot, which is counted as being built, made anew.
+    fn rebuild(&self, slot: Slot) {
         let sent = match &*locked(&self.doubtful) {
             Some(sender) => sender.send(Work::Rebuild(slot)).map_err(|error| error.0.into_slot()),
             None => Err(slot),
@@ -485,6 +528,18 @@ impl Pool {
         }
         tracing::error!("a slot was given up");
         None
+    }
+}
+
+/// The thread that waits for the ends of abandoned runs, beside that which builds: an end takes a
+/// millisecond. Ends when the pool is gone.
+fn end_runs(abandoned: &mpsc::Receiver<Slot>, pool: &Weak<Pool>) {
+    while let Ok(mut slot) = abandoned.recv() {
+        slot.await_end();
+        match pool.upgrade() {
+            Some(pool) => pool.finish_ending(slot),
+            None => destroy_all(vec![slot]),
+        }
     }
 }
 
@@ -534,7 +589,7 @@ impl Lease {
         self.slot()?.install(files).await
     }
 
-    /// Runs one program to its end. Dropping the future kills it and destroys the slot.
+    /// Runs one program to its end. Dropping the future, and then the lease, ends the program.
     ///
     /// # Errors
     /// [`Error::Launch`] where the program could not be started; [`Error::Slot`] where the slot

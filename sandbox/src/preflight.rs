@@ -354,6 +354,7 @@ fn trial() -> Layer {
             state_dir: &state_dir,
             warm: &[],
             cpu: None,
+            on_reset: None,
         })?;
         slot.destroy()?;
         delegation.map_or(Ok(()), Delegation::release)

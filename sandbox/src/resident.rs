@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::MsgFlags;
 use nix::sys::statvfs::fstatvfs;
@@ -30,6 +31,7 @@ use crate::kernel::descriptors;
 use crate::kernel::seccomp::Filter;
 use crate::kernel::tree::{self, Imprint, Owner};
 use crate::limits::FILES_BYTES_MAX;
+use crate::resets::ResetTimes;
 use crate::run::{Launched, Launcher};
 use crate::spec::{RelativePath, Streams};
 
@@ -200,6 +202,8 @@ pub(crate) struct Resident {
     /// What is in a clean slot: when built, and with the files of this lease.
     used_built: Used,
     used_leased: Used,
+    /// How long the last reset took, until that is told.
+    layer_reset: Option<Duration>,
 }
 
 /// What is left undone between two programs of a session.
@@ -248,6 +252,7 @@ impl Resident {
             scratch: [temporary, shared],
             used_built: used,
             used_leased: used,
+            layer_reset: None,
         })
     }
 
@@ -326,6 +331,8 @@ impl Resident {
                 .carry_out(request, &mut payload, None)
                 .map(drop)
                 .map_err(at("serve a session")),
+            // It had ended when this came.
+            Request::Abandon => Ok(()),
             Request::EndLease => {
                 self.boxed.renew().map_err(at("empty the box"))?;
                 self.used_leased = self.used_built;
@@ -369,6 +376,10 @@ impl Resident {
             stdout: (facts.stdout.bytes.len() as u64, facts.stdout.truncated),
             stderr: (facts.stderr.bytes.len() as u64, facts.stderr.truncated),
             files: collected.iter().map(|(header, _)| *header).collect(),
+            resets: ResetTimes {
+                layer: self.layer_reset.take(),
+                groups: self.launcher.groups_reset.take(),
+            },
         };
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         self.send(&Reply::Ended(ended), &parts)?;
@@ -407,11 +418,14 @@ impl Resident {
 
     /// Makes the writable layer as it was before the run.
     fn reset(&mut self) -> io::Result<()> {
+        let begun = Instant::now();
         self.work.renew()?;
         for folder in &mut self.scratch {
             folder.renew()?;
         }
-        self.prove_clean()
+        self.prove_clean()?;
+        self.layer_reset = Some(begun.elapsed());
+        Ok(())
     }
 
     fn prove_clean(&self) -> io::Result<()> {

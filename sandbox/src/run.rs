@@ -123,6 +123,8 @@ pub(crate) struct Launcher {
     null: OwnedFd,
     chunk: Vec<u8>,
     interpreters: Vec<Interpreter>,
+    /// How long it took to make the groups ready for the last run, until that is told.
+    pub(crate) groups_reset: Option<Duration>,
 }
 
 /// A program that runs.
@@ -156,7 +158,18 @@ impl Launcher {
         let interpreters = warm.iter().cloned().map(Interpreter::new).collect();
         let (ceilings, vfork) = (Ceilings::read()?, Vfork::new());
         let chunk = vec![0; CHUNK_BYTES];
-        Ok(Self { privilege, meters, ceilings, filter, vfork, null, chunk, interpreters })
+        let groups_reset = None;
+        Ok(Self {
+            privilege,
+            meters,
+            ceilings,
+            filter,
+            vfork,
+            null,
+            chunk,
+            interpreters,
+            groups_reset,
+        })
     }
 
     /// Starts the template for runs like this one, where it is wanted. Returns whether it tried.
@@ -183,8 +196,10 @@ impl Launcher {
         let Streams { stdin, stdout, stderr } = streams;
         let (stdout, stdout_end) = led_to(stdout)?;
         let (stderr, stderr_end) = led_to(stderr)?;
+        let begun = Instant::now();
         self.meters.start(limits)?;
         let launched_at = Instant::now();
+        self.groups_reset = Some(launched_at - begun);
         let (process, pid) = {
             let streams = [stdin.as_ref().unwrap_or(&self.null), &stdout_end, &stderr_end]
                 .map(AsRawFd::as_raw_fd);

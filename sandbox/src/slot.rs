@@ -1,7 +1,8 @@
 //! A slot as the supervisor sees it: a socket to its resident, a pidfd, groups, a number.
 //!
 //! A slot that failed or was left in the middle of a request is *doubtful*: it is never used again,
-//! only destroyed.
+//! only destroyed. The exception is a run that its caller stopped waiting for: it is ended, the slot is
+//! reset and proven clean as after any other, and only where that is not heard of in time it is in doubt.
 
 use std::fmt;
 use std::io;
@@ -26,10 +27,11 @@ use crate::error::Error;
 use crate::image::Image;
 use crate::kernel::cgroup::{Parent, SlotGroups};
 use crate::kernel::{descriptors, mount, process};
-use crate::limits::{Limits, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
+use crate::limits::{ABANDONED_TIME_MAX, Limits, RESIDENT_GRACE, SLOT_BUILD_TIME_MAX};
 use crate::outcome::{Captured, Collected, Outcome};
 use crate::privilege::Privilege;
 use crate::registry::{self, Claim};
+use crate::resets::OnReset;
 use crate::spec::{FileMode, InputFile, RunSpec, Streams};
 use crate::warm::Warmup;
 
@@ -54,6 +56,7 @@ pub(crate) struct Blueprint<'a> {
     pub(crate) state_dir: &'a Path,
     pub(crate) warm: &'a [Warmup],
     pub(crate) cpu: Option<usize>,
+    pub(crate) on_reset: Option<&'a OnReset>,
 }
 
 /// See the module's documentation.
@@ -68,6 +71,9 @@ pub(crate) struct Slot {
     claim: Claim,
     pub(crate) image: Image,
     pub(crate) cpu: Option<usize>,
+    on_reset: Option<OnReset>,
+    /// A plain run was asked for, and its end not yet heard of.
+    is_running: bool,
     /// A request was sent and its reply not yet received, or something failed.
     doubtful: bool,
 }
@@ -117,6 +123,8 @@ impl Slot {
                 claim,
                 image: blueprint.image.clone(),
                 cpu: blueprint.cpu,
+                on_reset: blueprint.on_reset.cloned(),
+                is_running: false,
                 doubtful: false,
             }),
             Err(error) => {
@@ -192,8 +200,50 @@ impl Slot {
     /// Runs a program to its end.
     pub(crate) async fn run(&mut self, spec: &RunSpec, streams: Streams) -> Result<Outcome, Error> {
         self.launch(spec, streams, Purpose::Run)?;
-        let message = self.reply(spec.limits.wall_time).await?;
-        self.ending(spec, message)
+        // A caller that stops waiting leaves it so: see `abandon`.
+        self.is_running = true;
+        let message = self.reply(spec.limits.wall_time).await;
+        self.is_running = false;
+        self.ending(spec, message?)
+    }
+
+    /// Has a run ended that nobody waits for any more. Whether there is one: then its end is to be
+    /// waited for by [`Self::await_end`].
+    pub(crate) fn abandon(&self) -> bool {
+        self.is_running && control::send(&self.socket, &Request::Abandon, &[], &[]).is_ok()
+    }
+
+    /// Waits until the abandoned run has ended, and trusts the slot again: the resident resets it as
+    /// after any run. Blocks. A slot that does not answer in time stays doubtful.
+    pub(crate) fn await_end(&mut self) {
+        let deadline = Instant::now() + ABANDONED_TIME_MAX;
+        while self.is_running {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let AsyncSocket::Idle(socket) = &self.socket else { return };
+            let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut polled, timeout) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            match control::receive::<Reply>(socket, MsgFlags::MSG_DONTWAIT) {
+                Ok(Some(message)) => match message.header {
+                    Reply::Ended(ended) => {
+                        if let Some(on_reset) = &self.on_reset {
+                            on_reset.tell(&ended.resets);
+                        }
+                        (self.is_running, self.doubtful) = (false, false);
+                    }
+                    Reply::NotLaunched { .. } => (self.is_running, self.doubtful) = (false, false),
+                    Reply::Ready | Reply::Installed | Reply::Session(_) | Reply::Failed { .. } => {
+                        return;
+                    }
+                },
+                Ok(None) | Err(_) => return,
+            }
+        }
+        self.end_lease();
     }
 
     /// Has a program started. What becomes of it comes as a message.
@@ -238,10 +288,15 @@ impl Slot {
         message: Message<Reply>,
     ) -> Result<Outcome, Error> {
         match message.header {
-            Reply::Ended(ended) => outcome(spec, ended, message.payload).map_err(|error| {
-                self.doubtful = true;
-                self.fault("run", error.to_string())
-            }),
+            Reply::Ended(ended) => {
+                if let Some(on_reset) = &self.on_reset {
+                    on_reset.tell(&ended.resets);
+                }
+                outcome(spec, ended, message.payload).map_err(|error| {
+                    self.doubtful = true;
+                    self.fault("run", error.to_string())
+                })
+            }
             Reply::NotLaunched { step, errno } => Err(Error::Launch {
                 program: spec.argv[0].to_string_lossy().into_owned(),
                 step: SetupStep::name(step),
@@ -534,7 +589,8 @@ mod tests {
             let usage = Usage { cpu_time: zero, wall_time: zero, peak_memory: Bytes(0) };
             let told = files.len();
             let (stdout, stderr) = ((stdout, false), (stderr, false));
-            let ended = Ended { termination, usage, stdout, stderr, files };
+            let resets = crate::resets::ResetTimes::default();
+            let ended = Ended { termination, usage, stdout, stderr, files, resets };
             let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
             control::send(&left, &Reply::Ended(ended), &[&vec![0; payload]], &[]).unwrap();
             let message = control::receive::<Reply>(&right, MsgFlags::empty()).unwrap().unwrap();

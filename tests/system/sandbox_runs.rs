@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             the_open_files_limit_holds,
             a_missing_program_is_told_apart_from_a_fault,
             a_dropped_run_ends_the_program,
+            an_abandoned_run_gives_its_slot_back_as_it_was,
             usage_is_plausible,
             peak_memory_is_not_that_of_an_earlier_run,
             many_runs_of_one_lease_work,
@@ -211,6 +212,31 @@ async fn a_dropped_run_ends_the_program() -> Result<()> {
     drop(lease);
     let next = tokio::time::timeout(Duration::from_secs(10), ground.run(shell("echo next")?));
     expect_stdout(&next.await.context("the slot did not come back")??, "next\n")?;
+    ground.close().await
+}
+
+/// Goal: a run that nobody waits for costs its slot nothing, whatever it was doing. Method: leave many
+/// at any moment, busy, asleep, forking and writing, and look at what the next one sees.
+async fn an_abandoned_run_gives_its_slot_back_as_it_was() -> Result<()> {
+    let ground = Ground::new(1).await?;
+    let programs = [
+        "echo mine > /w/left; sleep 1000",
+        "while :; do :; done",
+        "while :; do echo output; done",
+        "trap '' TERM INT HUP; (sleep 1000 & sleep 1000 & wait) & wait",
+        "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; echo x > /dev/shm/left; wait",
+        "true",
+    ];
+    for round in 0..60_u64 {
+        let program = programs[usize::try_from(round)? % programs.len()];
+        let mut lease = ground.pool.lease().await?;
+        let moment = Duration::from_micros(round * 400);
+        drop(tokio::time::timeout(moment, lease.run(&shell(program)?)).await);
+        drop(lease);
+        let seen = ground.run(shell("ls /w /dev/shm/; echo seen")?).await?;
+        expect_stdout(&seen, "/dev/shm/:\n\n/w:\nseen\n")?;
+    }
+    ensure!(ground.pool.status().rebuilt == 0, "{:?}", ground.pool.status());
     ground.close().await
 }
 

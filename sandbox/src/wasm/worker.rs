@@ -26,6 +26,7 @@ use crate::control::{
 use crate::kernel::seccomp::Filter;
 use crate::kernel::{credentials, descriptors};
 use crate::outcome::{Collected, Outcome};
+use crate::resets::ResetTimes;
 use crate::spec::{CollectFile, FileMode, InputFile, RelativePath, RunSpec, Streams};
 
 /// The name under which this program is started to become a worker.
@@ -192,8 +193,10 @@ impl Worker {
                     self.answer(&outcome)?;
                 }
                 Request::EndLease => self.installed.clear(),
-                // Modules are not talked to in sessions.
-                Request::Session(_) => return Err(io::ErrorKind::Unsupported.into()),
+                // Modules are not talked to in sessions, and a worker that nobody waits for is ended.
+                Request::Session(_) | Request::Abandon => {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
             }
         }
         Ok(())
@@ -233,6 +236,7 @@ impl Worker {
             stdout: (stdout.bytes.len() as u64, stdout.truncated),
             stderr: (stderr.bytes.len() as u64, stderr.truncated),
             files: outcome.files.iter().map(header).collect(),
+            resets: ResetTimes::default(),
         };
         let mut parts: Vec<&[u8]> = vec![&stdout.bytes, &stderr.bytes];
         parts.extend(outcome.files.iter().filter_map(|file| match file {
