@@ -95,6 +95,9 @@ fn with_room(open_max: usize) -> ServiceConfig {
 async fn too_many_sessions_are_refused_with_retry_after() -> Result<()> {
     let service = Service::start_with(with_room(2)).await?;
     let client = service.client();
+    // An array is no object with everything left out.
+    let array = client.post("/v1/sessions", &json!([])).await?;
+    ensure!(array.status == 422, "{} {}", array.status, array.text());
     let (first, second) = (python(&service).await?, python(&service).await?);
     let refused = client.post("/v1/sessions", &json!({})).await?;
     ensure!(refused.status == 429, "{} {}", refused.status, refused.text());

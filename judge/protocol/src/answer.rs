@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 /// A mathematical answer, compared by exact rules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct MathProblem {
     /// Right answers, in LaTeX or plain text; one of them must be met.
     #[schema(examples(json!(["\\frac{1}{2}"])))]
@@ -25,9 +27,11 @@ pub struct MathProblem {
     pub judge: Option<JudgeOptions>,
 }
 
+object!(MathProblem);
+
 /// An answer of a named type, compared by the rules of that type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct AnswerProblem {
     /// What kind of answer it is.
     #[serde(rename = "type")]
@@ -45,6 +49,8 @@ pub struct AnswerProblem {
     #[serde(default)]
     pub policy: MathPolicy,
 }
+
+object!(AnswerProblem);
 
 /// Types of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -86,7 +92,7 @@ pub enum Normalization {
 
 /// A question that only a reward model can judge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct FreeFormProblem {
     /// What was asked.
     pub question: String,
@@ -101,9 +107,11 @@ pub struct FreeFormProblem {
     pub judge: JudgeOptions,
 }
 
+object!(FreeFormProblem);
+
 /// How a reward model is asked. What is left out has the default of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct JudgeOptions {
     /// Its name in the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +123,8 @@ pub struct JudgeOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<VoteMode>,
 }
+
+object!(JudgeOptions);
 
 /// How votes make a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -140,7 +150,7 @@ pub enum Undecided {
 
 /// What counts as the same answer. What is left out is as the preset says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct MathPolicy {
     /// `default`, `strict`, `math_verify`, `prm800k`, `qwen` or `verl_dapo`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,6 +201,8 @@ pub struct MathPolicy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extraction: Option<ExtractionRule>,
 }
+
+object!(MathPolicy);
 
 /// When a number counts as another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

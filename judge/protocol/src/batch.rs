@@ -4,12 +4,14 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 use crate::result::SubmissionResult;
 use crate::submission::Submission;
 
 /// Completions of one prompt, judged against one problem that is sent once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RolloutGroup {
     /// Its name, unique within a request; comes back with each result.
     pub group: String,
@@ -22,6 +24,8 @@ pub struct RolloutGroup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_tokens: Option<Vec<u64>>,
 }
+
+object!(RolloutGroup);
 
 /// What a request is for. It divides slots among the requests of one tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]

@@ -10,6 +10,7 @@ mod batch;
 mod checker;
 mod error;
 mod language;
+pub mod object;
 mod problem;
 mod result;
 mod reward;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 use crate::answer::{AnswerProblem, FreeFormProblem, MathProblem};
 use crate::checker::{Checker, CheckerSchema};
 use crate::submission::Limits;
@@ -80,7 +82,7 @@ pub enum ProblemSchema {
 
 /// Test cases of input and answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct StdioProblem {
     /// At least one test case; they run in this order.
     pub tests: Vec<TestCase>,
@@ -96,9 +98,11 @@ pub struct StdioProblem {
     pub interactor: Option<HelperProgram>,
 }
 
+object!(StdioProblem);
+
 /// One input and its answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct TestCase {
     /// What the program reads; empty where left out.
     #[serde(default)]
@@ -113,9 +117,11 @@ pub struct TestCase {
     pub hidden: bool,
 }
 
+object!(TestCase);
+
 /// Tests that are scored together: the group earns the part that its worst test earns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct TestGroup {
     /// Positions of its tests, from 0, in one piece.
     pub tests: Vec<usize>,
@@ -130,13 +136,15 @@ pub struct TestGroup {
     pub stop_early: bool,
 }
 
+object!(TestGroup);
+
 fn yes() -> bool {
     true
 }
 
 /// A program of the problem: a checker, an interactor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct HelperProgram {
     /// A name or alias of `GET /v1/languages`.
     pub language: String,
@@ -156,9 +164,11 @@ pub struct HelperProgram {
     pub limits: Limits,
 }
 
+object!(HelperProgram);
+
 /// What is in a file: text, or bytes in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, from = "Content")]
 pub enum FileContent {
     /// Text.
     Text(String),
@@ -169,9 +179,34 @@ pub enum FileContent {
     },
 }
 
+/// [`FileContent`] as it is read: an object is one, and no list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Bytes(Encoded),
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
+struct Encoded {
+    base64: String,
+}
+
+crate::read_object!(Encoded);
+
+impl From<Content> for FileContent {
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Text(text) => Self::Text(text),
+            Content::Bytes(Encoded { base64 }) => Self::Bytes { base64 },
+        }
+    }
+}
+
 /// Calls of a function, each in a process of its own. What it prints does not matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct FunctionProblem {
     /// The function's name; one of a class `Solution` is found without it.
     pub entry: String,
@@ -183,13 +218,15 @@ pub struct FunctionProblem {
     pub compare: Checker,
 }
 
+object!(FunctionProblem);
+
 fn plain() -> Checker {
     Checker::named("plain")
 }
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct CallCase {
     /// The arguments.
     pub args: Vec<Value>,
@@ -203,9 +240,11 @@ pub struct CallCase {
     pub hidden: bool,
 }
 
+object!(CallCase);
+
 /// `input_output` as LiveCodeBench, APPS and TACO have it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct InputOutputProblem {
     /// Texts, or lists of lines; with `fn_name` the arguments, one JSON value a line.
     pub inputs: Vec<Value>,
@@ -219,9 +258,11 @@ pub struct InputOutputProblem {
     pub preset: Option<String>,
 }
 
+object!(InputOutputProblem);
+
 /// The tests of a row of LiveCodeBench.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct LivecodebenchProblem {
     /// The public tests and the private ones.
     pub tests: Vec<LivecodebenchTest>,
@@ -230,9 +271,11 @@ pub struct LivecodebenchProblem {
     pub metadata: Value,
 }
 
+object!(LivecodebenchProblem);
+
 /// One test of a row of LiveCodeBench.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct LivecodebenchTest {
     /// Standard input, or the arguments, one JSON value a line.
     pub input: String,
@@ -245,21 +288,27 @@ pub struct LivecodebenchTest {
     pub hidden: bool,
 }
 
+object!(LivecodebenchTest);
+
 /// The files of a problem folder of DMOJ. Time and memory come from the submission's limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct DmojProblem {
     /// By name; `init.yml` among them, archives as base64.
     pub files: BTreeMap<String, FileContent>,
 }
 
+object!(DmojProblem);
+
 /// An assertion program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct AssertionsProblem {
     /// Runs after the source, in its namespace; must end without an error.
     pub code: String,
 }
+
+object!(AssertionsProblem);
 
 impl<'de> Deserialize<'de> for Problem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

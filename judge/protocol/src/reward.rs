@@ -3,17 +3,21 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 /// A reward: the sum of its components, each times its weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RewardSpec {
     /// At least one, in order: a gate that is not passed closes those after it.
     pub components: Vec<ComponentSpec>,
 }
 
+object!(RewardSpec);
+
 /// One part of a reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct ComponentSpec {
     /// What is measured.
     pub kind: ComponentKind,
@@ -30,6 +34,8 @@ pub struct ComponentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
+
+object!(ComponentSpec);
 
 fn one() -> f64 {
     1.0
@@ -59,7 +65,7 @@ pub enum ComponentKind {
 
 /// The form that a completion must have. Everything given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct FormatSpec {
     /// Tags that must stand in this order, each opened and closed once, such as `think`, `answer`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -72,6 +78,8 @@ pub struct FormatSpec {
     /// `arguments` that are an object.
     pub tool_calls: bool,
 }
+
+object!(FormatSpec);
 
 /// What one part of a reward came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

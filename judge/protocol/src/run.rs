@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 use crate::language::Runtime;
 use crate::result::{CompileResult, Failure};
 use crate::submission::Limits;
 
 /// Body of `POST /v1/run`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunRequest {
     /// A name or alias of `GET /v1/languages`.
     #[schema(examples("python"))]
@@ -35,6 +37,8 @@ pub struct RunRequest {
     #[serde(default)]
     pub limits: Limits,
 }
+
+object!(RunRequest);
 
 /// Reply of `POST /v1/run`: the facts of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

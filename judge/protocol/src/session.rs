@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 use crate::checker::Checker;
 use crate::problem::FileContent;
 use crate::result::Failure;
@@ -13,7 +15,7 @@ use crate::submission::Limits;
 
 /// Body of `POST /v1/sessions`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct OpenRequest {
     /// `python` (the default) or `bash`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +41,8 @@ pub struct OpenRequest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, FileContent>,
 }
+
+object!(OpenRequest);
 
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -121,7 +125,7 @@ pub struct SessionsResponse {
 
 /// Body of `POST /v1/sessions/{id}/execute`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct ExecuteRequest {
     /// A cell, or a command of a shell.
     pub code: String,
@@ -135,6 +139,8 @@ pub struct ExecuteRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wall_time_ms: Option<u64>,
 }
+
+object!(ExecuteRequest);
 
 /// Data by mime type, as Jupyter has it: text, images in base64, JSON.
 pub type MimeBundle = Map<String, Value>;
@@ -326,7 +332,7 @@ pub enum OnError {
 
 /// Body of `POST /v1/notebooks/run`: a session for one notebook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct NotebookRequest {
     /// The notebook, as JSON (nbformat 4).
     #[schema(value_type = Object)]
@@ -360,11 +366,13 @@ pub struct NotebookRequest {
     pub checks: Vec<NotebookCheck>,
 }
 
+object!(NotebookRequest);
+
 /// A cell that runs after a notebook's own. What it shows is compared outside with what is expected,
 /// which never comes near the notebook: a cell that shares its interpreter can pretend to anything but
 /// to what it does not know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct NotebookCheck {
     /// Its code, such as `solve(12)`.
     pub code: String,
@@ -378,6 +386,8 @@ pub struct NotebookCheck {
     #[serde(default = "one")]
     pub points: f64,
 }
+
+object!(NotebookCheck);
 
 fn one() -> f64 {
     1.0

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 use crate::batch::{Priority, RolloutGroup};
 use crate::problem::{Problem, ProblemSchema};
 use crate::reward::RewardSpec;
@@ -10,7 +12,7 @@ use crate::reward::RewardSpec;
 /// Body of `POST /v1/judge` and `POST /v1/batches`. A single submission object is accepted in its
 /// place. Submissions come first in the order of results, then each group in turn.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct JudgeRequest {
     /// At least one submission, unless there are groups.
     #[serde(default)]
@@ -28,10 +30,12 @@ pub struct JudgeRequest {
     pub priority: Option<Priority>,
 }
 
+object!(JudgeRequest);
+
 /// Code in a language, or an answer, and the problem that it should solve. A program is given as
 /// `source`, an answer as `answer`, and either as a model's whole `completion`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Submission {
     /// Comes back with the result; unique within a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +95,8 @@ pub struct Submission {
     pub deadline_ms: Option<u64>,
 }
 
+object!(Submission);
+
 /// What the reply tells about tests and stages. A test that is `hidden` never shows its input, its
 /// answer or what the program wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -133,7 +139,7 @@ pub enum Scoring {
 
 /// What one run may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Limits {
     /// Processor time of all processes together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,6 +163,8 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
 }
+
+object!(Limits);
 
 impl Limits {
     /// Whether no limit is given.

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::object::object;
+
 use crate::problem::FileContent;
 use crate::submission::Limits;
 
 /// Test files of a framework, which the program must pass. They are read-only beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct UnitTestsProblem {
     /// `pytest`, `unittest`, `node_test`, `junit4`, `junit5`, `go_test` or `cargo_test`.
     #[schema(examples("pytest"))]
@@ -28,6 +30,8 @@ pub struct UnitTestsProblem {
     pub hidden: bool,
 }
 
+object!(UnitTestsProblem);
+
 /// A test that must be there, and pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -40,7 +44,7 @@ pub enum ExpectedTest {
 
 /// A test with what holds for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct NamedTest {
     /// As the framework names it.
     pub name: String,
@@ -52,10 +56,12 @@ pub struct NamedTest {
     pub hidden: bool,
 }
 
+object!(NamedTest);
+
 /// A tree of files that the submission changes: by a unified diff, or by a JSON object of path to new
 /// content (null deletes). A completion's last block tagged `diff`, `patch` or `json` is taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RepositoryProblem {
     /// What the submission changes.
     pub base: BaseTree,
@@ -85,9 +91,11 @@ pub struct RepositoryProblem {
     pub on_protected: OnProtected,
 }
 
+object!(RepositoryProblem);
+
 /// Where the files of a repository come from: exactly one of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct BaseTree {
     /// Files by path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,9 +108,11 @@ pub struct BaseTree {
     pub folder: Option<String>,
 }
 
+object!(BaseTree);
+
 /// How the tests of a repository are run: by a framework of `unit_tests`, or by a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct TestRun {
     /// `pytest`, `unittest` or `node_test`: results are sealed, the tree is read-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +140,8 @@ pub struct TestRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
 }
+
+object!(TestRun);
 
 fn yes() -> bool {
     true

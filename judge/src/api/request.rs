@@ -30,10 +30,13 @@ pub(super) fn read(service: &Service, bytes: &[u8]) -> Result<Asked, ApiError> {
     /// Tells a batch from a single submission before either is parsed, so that the error is about
     /// the one that was meant.
     #[derive(Deserialize)]
+    #[serde(remote = "Self")]
     struct Shape {
         submissions: Option<IgnoredAny>,
         groups: Option<IgnoredAny>,
     }
+
+    protocol::read_object!(Shape);
     let shape: Shape = body::parse(bytes)?;
     if shape.submissions.is_none() && shape.groups.is_none() {
         let submission: Submission = body::parse(bytes)?;

@@ -7,6 +7,7 @@ use sandbox::Outcome;
 use sandbox::outcome::{Captured, Termination, Usage};
 use serde_json::{Value, json};
 
+use super::compat::Wire;
 use super::*;
 use crate::slots::scripted::ScriptedSlots;
 
@@ -500,4 +501,45 @@ async fn another_configuration_takes_the_place_of_the_first() {
     assert!(Arc::ptr_eq(&site.service(), &second));
     first.close();
     assert_eq!(request(&second, ("GET", "/readyz"), &[], "").await.0, 503);
+}
+
+#[tokio::test]
+async fn an_array_is_no_object_anywhere() {
+    let service = service(0);
+    let one_array = |field: &str, value: Value| {
+        let mut body = submission("a");
+        body[field] = value;
+        body
+    };
+    let mut bodies = vec![
+        json!([]),
+        json!([null, null, null, null, null, null]),
+        json!([[]]),
+        json!({"submissions": [["a", "python"]]}),
+        json!({"groups": [["g", submission("a"), ["x"]]]}),
+        one_array("limits", json!([100])),
+        one_array("reward", json!([[]])),
+        one_array("problem", json!([])),
+    ];
+    bodies.push(one_array("problem", json!({"kind": "stdio", "tests": [["1", "2"]]})));
+    bodies.push(one_array("problem", json!({"kind": "stdio", "tests": [], "limits": [1]})));
+    for body in bodies {
+        for path in ["/v1/judge", "/v1/batches"] {
+            let (status, reply) = post_to(&service, path, body.to_string()).await;
+            assert_eq!(status, 422, "{path} {body}: {reply}");
+        }
+    }
+    let compat = Wire::ALL.into_iter().flat_map(|wire| wire.paths().iter().copied());
+    // It reads nothing.
+    let compat = compat.filter(|path| *path != "/seed_session");
+    let others = ["/v1/run", "/v1/sessions", "/v1/notebooks/run"];
+    for path in others.into_iter().chain(compat) {
+        for body in ["[]", "[null, null, null, null, null, null, null, null]"] {
+            let request = HttpRequest::post(path).body(Body::from(body)).unwrap();
+            let (status, _, reply) = send(&service, request).await;
+            let reply = String::from_utf8_lossy(&reply);
+            assert_eq!(status.as_u16() / 100, 4, "{path} {body}: {reply}");
+        }
+    }
+    assert_eq!(service.admission.queued(), 0);
 }

@@ -29,7 +29,7 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 struct CallRequest {
     uid: String,
     language: String,
@@ -53,14 +53,18 @@ struct CallRequest {
     extra_info: Option<Value>,
 }
 
+protocol::read_object!(CallRequest);
+
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 struct Case {
     #[serde(default)]
     input: String,
     #[serde(default)]
     expected_output: String,
 }
+
+protocol::read_object!(Case);
 
 async fn function_call(State(service): State<Arc<Service>>, request: Request) -> Response {
     let (uid, tasks) = match door::read(&service, request, read).await {

@@ -133,10 +133,12 @@ async fn create(State(service): State<Arc<Service>>, request: Request) -> Respon
 
 async fn create_batch(State(service): State<Arc<Service>>, request: Request) -> Response {
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
+    #[serde(remote = "Self", deny_unknown_fields)]
     struct Batch {
         submissions: Vec<Map<String, Value>>,
     }
+
+    protocol::read_object!(Batch);
     let base64 = match Options::read(request.uri()) {
         Ok(options) => options.base64_encoded,
         Err(error) => return refuse(&error.into()),

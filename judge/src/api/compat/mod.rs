@@ -67,7 +67,8 @@ impl Wire {
         }
     }
 
-    fn paths(self) -> &'static [&'static str] {
+    /// Where it is spoken.
+    pub(super) fn paths(self) -> &'static [&'static str] {
         match self {
             Self::Areal => &areal::PATHS,
             Self::GoJudge => &go_judge::PATHS,

@@ -150,10 +150,12 @@ fn note_failure(body: &mut Object, fault: &Fault) {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct AggregateRequest {
     verify_responses: Vec<Object>,
 }
+
+protocol::read_object!(AggregateRequest);
 
 async fn aggregate_metrics(State(service): State<Arc<Service>>, request: Request) -> Response {
     let metrics = door::read(&service, request, |_, bytes| {

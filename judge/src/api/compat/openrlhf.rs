@@ -29,7 +29,7 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct RewardRequest {
     query: Vec<String>,
     #[serde(default)]
@@ -37,6 +37,8 @@ struct RewardRequest {
     #[serde(default)]
     labels: Vec<Value>,
 }
+
+protocol::read_object!(RewardRequest);
 
 async fn get_reward(State(service): State<Arc<Service>>, request: Request) -> Response {
     let rewards = async {

@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct ExecuteRequest {
     language: String,
     version: String,
@@ -57,8 +57,10 @@ struct ExecuteRequest {
     compile_memory_limit: Option<i64>,
 }
 
+protocol::read_object!(ExecuteRequest);
+
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct FileRequest {
     #[serde(default)]
     name: Option<String>,
@@ -66,6 +68,8 @@ struct FileRequest {
     #[serde(default)]
     encoding: Encoding,
 }
+
+protocol::read_object!(FileRequest);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

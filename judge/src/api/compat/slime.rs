@@ -27,7 +27,7 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct RmRequest {
     /// Not needed: the response comes apart from it.
     #[serde(default, rename = "prompt")]
@@ -35,6 +35,8 @@ struct RmRequest {
     response: String,
     label: Value,
 }
+
+protocol::read_object!(RmRequest);
 
 async fn remote_rm(State(service): State<Arc<Service>>, request: Request) -> Response {
     let reward = async {

@@ -31,7 +31,7 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct ClassifyRequest {
     #[serde(default)]
     model: Option<String>,
@@ -50,6 +50,8 @@ struct ClassifyRequest {
     #[serde(default, rename = "priority")]
     _priority: Option<i64>,
 }
+
+protocol::read_object!(ClassifyRequest);
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]

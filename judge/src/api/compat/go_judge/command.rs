@@ -20,7 +20,7 @@ use crate::submission;
 
 /// Body of `POST /run`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RunRequest {
     #[serde(default, rename = "requestId")]
     _request_id: Option<String>,
@@ -29,8 +29,10 @@ pub(super) struct RunRequest {
     pipe_mapping: Vec<PipeMap>,
 }
 
+protocol::read_object!(RunRequest);
+
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase", default)]
 struct Cmd {
     args: Vec<String>,
     env: Vec<String>,
@@ -56,8 +58,10 @@ struct Cmd {
     copy_out_truncate: bool,
 }
 
+protocol::read_object!(Cmd);
+
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase", default)]
 struct CmdFile {
     content: Option<String>,
     file_id: Option<String>,
@@ -72,8 +76,10 @@ struct CmdFile {
     stream_out: bool,
 }
 
+protocol::read_object!(CmdFile);
+
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 struct PipeMap {
     r#in: PipeEnd,
     out: PipeEnd,
@@ -87,12 +93,16 @@ struct PipeMap {
     _disable_zero_copy: bool,
 }
 
+protocol::read_object!(PipeMap);
+
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct PipeEnd {
     index: usize,
     fd: i32,
 }
+
+protocol::read_object!(PipeEnd);
 
 /// What will be run.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::plan::RunPlan;
 
 /// What `POST /submissions` takes.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub(super) struct Request {
     source_code: Option<String>,
     language_id: u32,
@@ -63,6 +63,8 @@ pub(super) struct Request {
     #[serde(default)]
     enable_per_process_and_thread_memory_limit: Option<bool>,
 }
+
+protocol::read_object!(Request);
 
 /// Clients write numbers as texts too.
 #[derive(Clone, Debug, Deserialize)]

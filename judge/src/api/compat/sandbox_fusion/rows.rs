@@ -16,7 +16,7 @@ use super::refuse;
 
 /// How a request asks for a row.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub(super) struct TestConfig {
     pub(super) dataset_type: Option<String>,
     pub(super) language: Option<String>,
@@ -29,19 +29,23 @@ pub(super) struct TestConfig {
     pub(super) extra: Map<String, Value>,
 }
 
+protocol::read_object!(TestConfig);
+
 /// A row of a data set.
 pub(super) type Row = Map<String, Value>;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct IdsRequest {
     dataset: String,
     #[serde(default)]
     config: TestConfig,
 }
 
+protocol::read_object!(IdsRequest);
+
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct PromptsRequest {
     dataset: String,
     #[serde(default)]
@@ -52,18 +56,22 @@ struct PromptsRequest {
     limit: usize,
 }
 
+protocol::read_object!(PromptsRequest);
+
 fn all() -> usize {
     1_000_000
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct PromptRequest {
     dataset: String,
     #[serde(default)]
     config: TestConfig,
     id: Value,
 }
+
+protocol::read_object!(PromptRequest);
 
 /// There is none: rows come with requests.
 pub(super) async fn list_datasets() -> axum::Json<[&'static str; 0]> {

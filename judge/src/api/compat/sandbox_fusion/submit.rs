@@ -33,7 +33,7 @@ use crate::extract::{self, Rule};
 use crate::task::Task;
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct SubmitRequest {
     dataset: String,
     id: Value,
@@ -41,6 +41,8 @@ struct SubmitRequest {
     #[serde(default)]
     config: TestConfig,
 }
+
+protocol::read_object!(SubmitRequest);
 
 #[derive(Debug, Serialize)]
 struct EvalResult {
