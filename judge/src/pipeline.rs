@@ -480,22 +480,24 @@ impl Tests<'_> {
     }
 }
 
-/// Which failure an error of the sandbox is, and whether another slot may do better.
 fn failure(trouble: &Trouble) -> JudgeFailure {
+    match trouble {
+        Trouble::Sandbox(error) => sandbox_failure(error),
+        Trouble::Problem(reason) => JudgeFailure {
+            class: FailureKind::Judge,
+            retry: Retry::Never,
+            message: Cow::Owned(format!("the problem failed: {reason}")),
+        },
+    }
+}
+
+/// Which failure an error of the sandbox is, and whether another slot may do better.
+#[must_use]
+pub fn sandbox_failure(error: &Error) -> JudgeFailure {
     let infrastructure = |retry, message: &'static str| JudgeFailure {
         class: FailureKind::Infrastructure,
         retry,
         message: Cow::Borrowed(message),
-    };
-    let error = match trouble {
-        Trouble::Sandbox(error) => error,
-        Trouble::Problem(reason) => {
-            return JudgeFailure {
-                class: FailureKind::Judge,
-                retry: Retry::Never,
-                message: Cow::Owned(format!("the problem failed: {reason}")),
-            };
-        }
     };
     match error {
         Error::Slot { .. } | Error::Launch { .. } | Error::Io { .. } => {

@@ -16,6 +16,7 @@ use hyper::Method;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
+use crate::batches::new_key;
 use crate::{Needs, named};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -37,6 +38,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_reward_model_is_asked_by_the_wire_of_vllm,
             whole_outputs_go_back_up_to_the_limit,
             a_client_of_a_wire_that_leaves_frees_its_slot,
+            a_client_of_judge0_sends_its_key_as_a_token,
+            notebooks_that_find_no_session_are_told_to_come_back,
         ]
     )
 }
@@ -137,6 +140,7 @@ fn settled(name: &str, value: Value) -> Value {
         }
         (_, Value::String(text)) if text.len() > 1000 => json!(format!("<{} bytes>", text.len())),
         // Tracebacks name lines of the interpreter.
+        ("traceback", Value::Array(_)) => json!("<traceback>"),
         ("stderr", Value::String(text)) if text.contains("Traceback") => json!("<traceback>"),
         ("output", Value::String(text)) if text.contains("Traceback") => json!("<traceback>"),
         (_, Value::Array(items)) => items.into_iter().map(|item| settled("", item)).collect(),
@@ -305,5 +309,43 @@ async fn a_client_of_a_wire_that_leaves_frees_its_slot() -> Result<()> {
     let quick = json!({"language": "python", "code": "print(1)"});
     let reply = client.post("/run_code", &quick).await?.ok_json()?;
     ensure!(reply["run_result"]["stdout"] == "1\n", "{reply}");
+    service.terminate().await
+}
+
+async fn a_client_of_judge0_sends_its_key_as_a_token() -> Result<()> {
+    let (key, toml) = new_key("judge0")?;
+    let service = Service::start_with(ServiceConfig { toml, ..ServiceConfig::default() }).await?;
+    let client = service.client();
+    let key = key.trim_start_matches("Bearer ");
+    let body = json!({"source_code": "print(1)", "language_id": 71, "expected_output": "1"});
+    for (headers, status) in [
+        (vec![], 401),
+        (vec![("x-auth-token", "assay_wrong")], 401),
+        (vec![("x-auth-token", key)], 201),
+    ] {
+        let path = "/submissions?wait=true";
+        let content = Content::json(&body);
+        let reply = client.request_with(Method::POST, path, content, &headers).await?;
+        ensure!(reply.status == status, "{headers:?}: {} {}", reply.status, reply.text());
+    }
+    service.terminate().await
+}
+
+async fn notebooks_that_find_no_session_are_told_to_come_back() -> Result<()> {
+    let toml = "[sessions]\nopen_max = 1\n".to_owned();
+    let service = Service::start_with(ServiceConfig { toml, ..ServiceConfig::default() }).await?;
+    let client = service.client();
+    let session = client.post("/v1/sessions", &json!({})).await?;
+    ensure!(session.status == 201, "{}", session.text());
+    let cells = json!({"cells": ["print(1)"]});
+    let full = client.post("/run_jupyter", &cells).await?;
+    ensure!(full.status == 504 && full.headers.contains_key("retry-after"), "{}", full.text());
+    ensure!(full.json()?["detail"].is_string(), "{}", full.text());
+    let path = format!("/v1/sessions/{}", session.json()?["id"].as_str().context("no id")?);
+    client.request(Method::DELETE, &path, Content::default()).await?;
+    let reply = client.post("/run_jupyter", &cells).await?.ok_json()?;
+    ensure!(reply["cells"][0]["stdout"] == "1\n", "{reply}");
+    let listed = client.get("/v1/sessions").await?.ok_json()?;
+    ensure!(listed["sessions"] == json!([]), "{listed}");
     service.terminate().await
 }

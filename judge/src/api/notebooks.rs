@@ -117,7 +117,8 @@ impl ValidNotebook {
     }
 }
 
-fn check_sizes(cells: &[String], files: usize) -> Result<(), ApiError> {
+/// Checks how many cells and files there are, and how large they are.
+pub(super) fn check_sizes(cells: &[String], files: usize) -> Result<(), ApiError> {
     let too_large = |what: &str, max: usize| {
         let message = format!("{what}: too large or too many");
         Err(ApiError::unprocessable("too_large", message, format!("at most {max}")))

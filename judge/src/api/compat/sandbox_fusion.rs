@@ -1,4 +1,5 @@
-//! `SandboxFusion`: `/run_code`, `/submit` with `provided_data`, and what its clients ask besides.
+//! `SandboxFusion`: `/run_code`, `/run_jupyter`, `/submit` with `provided_data`, and what its clients ask
+//! besides.
 //!
 //! verl counts tests by comparing outputs itself, so outputs are whole up to the limit of output, and
 //! times are cpu times: `TimeLimitExceeded` means the program, never the load. A program that met its
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use sandbox::Outcome;
 use sandbox::outcome::Termination;
@@ -29,6 +30,7 @@ use crate::execution::Execution;
 use crate::limits::COMPAT_MEMORY;
 use crate::plan::RunPlan;
 
+mod jupyter;
 mod rows;
 mod submit;
 
@@ -53,7 +55,7 @@ pub(super) const PATHS: [&str; 8] = [
 pub(super) fn routes() -> Router<Arc<Service>> {
     Router::new()
         .route("/run_code", post(run_code))
-        .route("/run_jupyter", post(run_jupyter))
+        .route("/run_jupyter", post(jupyter::run_jupyter))
         .route("/submit", post(submit::submit))
         .route("/list_datasets", get(rows::list_datasets))
         .route("/list_ids", post(rows::list_ids))
@@ -63,7 +65,7 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct RunCodeRequest {
     code: String,
     language: String,
@@ -80,6 +82,8 @@ struct RunCodeRequest {
     #[serde(default)]
     fetch_files: Vec<String>,
 }
+
+protocol::read_object!(RunCodeRequest);
 
 fn ten() -> f64 {
     10.0
@@ -138,15 +142,22 @@ impl RunCodeReply {
 
     /// The wire's word for a failure of the sandbox.
     fn failed(message: String) -> Self {
-        let result = CommandResult {
+        let run_result = Some(CommandResult::failed(&message));
+        Self { run_result, ..Self::bare(RunStatus::SandboxError, message) }
+    }
+}
+
+impl CommandResult {
+    /// The wire's word for a failure of the sandbox.
+    fn failed(message: &str) -> Self {
+        Self {
             status: CommandStatus::Error,
             execution_time: 0.0,
             cpu_time: 0.0,
             return_code: None,
             stdout: String::new(),
-            stderr: message.clone(),
-        };
-        Self { run_result: Some(result), ..Self::bare(RunStatus::SandboxError, message) }
+            stderr: message.to_owned(),
+        }
     }
 }
 
@@ -160,12 +171,6 @@ async fn run_code(State(service): State<Arc<Service>>, request: Request) -> Resp
         Ok(response) => response,
         Err(fault) => refuse(&service, &fault),
     }
-}
-
-/// A kernel for each request needs sessions; until they are joined up here, this says so.
-async fn run_jupyter() -> Response {
-    let detail = "run_jupyter is not served here; POST /run_code, or keep a session";
-    (StatusCode::NOT_IMPLEMENTED, axum::Json(json!({"detail": detail}))).into_response()
 }
 
 fn plan_code(service: &Service, bytes: &[u8]) -> Result<(RunPlan, Vec<String>), ApiError> {
@@ -272,12 +277,17 @@ fn ending(termination: Termination) -> (CommandStatus, Option<i32>) {
 /// What cannot be answered: 422 where the request is wrong, the configured status where trying again
 /// may help, the wire's `SandboxError` where it will not.
 fn refuse(service: &Service, fault: &Fault) -> Response {
+    refuse_as(service, fault, &RunCodeReply::failed(fault.message()))
+}
+
+/// The same, with what stands for a failure that stays.
+fn refuse_as(service: &Service, fault: &Fault, failed: &impl Serialize) -> Response {
     let detail = json!({"detail": fault.message()});
     match (fault, fault.meaning()) {
         (Fault::Request(error), Meaning::Wrong) => fault.reply(error.status, &detail),
         (_, Meaning::Wrong | Meaning::Busy | Meaning::MayPass) => {
             fault.reply(service.config.compat.sandbox_fusion_retry_status.code(), &detail)
         }
-        (_, Meaning::Stays) => fault.reply(StatusCode::OK, &RunCodeReply::failed(fault.message())),
+        (_, Meaning::Stays) => fault.reply(StatusCode::OK, failed),
     }
 }

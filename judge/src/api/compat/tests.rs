@@ -63,10 +63,7 @@ async fn asked(event: Event, config: Config, path: &str, right: &Value) -> Reply
     config.admission.queue_submissions_max = 4.try_into().unwrap();
     config.admission.batch_submissions_max = 4.try_into().unwrap();
     let service = service(event, config);
-    let full = (event == Busy).then(|| {
-        let everybody = service.tenants.open().unwrap();
-        service.admission.admit_of(everybody, protocol::Priority::default(), 4).unwrap()
-    });
+    let full = (event == Busy).then(|| service.admission.admit(4).unwrap());
     let mut body = right.clone();
     if event == Wrong {
         body["unheard_of"] = json!(1);
