@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::{Needs, named};
 
 /// Tests of the client that need nothing but the service.
-const TESTS_MIN: usize = 35;
+const TESTS_MIN: usize = 45;
 
 pub(crate) fn trials() -> Vec<Trial> {
     named!(Needs::Slots, "python_client", [the_clients_tests_pass_against_the_service])

@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.body = json.loads(self.rfile.read(length) or b"null")
         self.server.stand_in.step(self.body, dict(self.headers))(self)  # type: ignore[attr-defined]
 
-    do_GET = do_POST
+    do_GET = do_PUT = do_DELETE = do_POST
 
     def log_message(self, *_: object) -> None:
         pass
@@ -80,17 +80,22 @@ def hang_up(handler: Handler) -> None:
 
 
 def results(
-    *rewards: Optional[float], broken: bool = False, retryable: bool = True
+    *rewards: Optional[float],
+    broken: bool = False,
+    retryable: bool = True,
+    number: Optional[int] = None,
 ) -> Callable[[Handler], None]:
     """A stream of results in reverse order; None is a failure of class infrastructure. `broken` breaks it off
-    after them."""
+    after them; `number` is that of the first."""
 
     def step(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         lines: List[Dict[str, Any]] = [_result(at, it, retryable) for at, it in enumerate(rewards)]
-        for line in reversed(lines):
+        for at, line in enumerate(reversed(lines)):
+            if number is not None:
+                line["number"] = number + at
             content = json.dumps(line).encode() + b"\n"
             # A line in two pieces: chunks are not lines.
             for part in (content[:7], content[7:]):

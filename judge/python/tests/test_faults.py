@@ -159,6 +159,105 @@ class Batches(Both):
         self.each(test)
 
 
+class Groups(unittest.TestCase):
+    def test_a_group_is_asked_for_again_as_a_whole(self) -> None:
+        group = {"group": "g", "submission": ONE, "completions": ["a", "b"]}
+        member = {**ONE, "group": "h"}
+
+        def call(url: str) -> List[Result]:
+            with Client(url, retries=QUICK) as client:
+                return client.judge_batch([ONE, member, member], groups=[group], deadline_ms=5000)
+
+        def call_async(url: str) -> List[Result]:
+            client = AsyncClient(url, retries=QUICK)
+            both = client.judge_batch([ONE, member, member], groups=[group], deadline_ms=5000)
+            return asyncio.run(both)
+
+        for ask in (call, call_async):
+            first, second = results(1.0, None, 0.5, 0.25, None), results(0.1, 0.2, 0.3, 0.4)
+            with self.subTest(ask.__name__), StandIn(first, second) as service:
+                found = ask(service.url)
+                sent = [body for body, _ in service.seen]
+            # What is known of the others of a group stays.
+            self.assertEqual([it.reward for it in found], [1.0, 0.1, 0.5, 0.25, 0.4])
+            self.assertEqual([len(body["submissions"]) for body in sent], [3, 2])
+            self.assertEqual([body["groups"] for body in sent], [[group], [group]])
+            self.assertEqual([body["deadline_ms"] for body in sent], [5000, 5000])
+
+
+class Kept(unittest.TestCase):
+    """Batches and sessions."""
+
+    def test_the_results_of_a_batch_go_on_after_the_last(self) -> None:
+        paths: List[str] = []
+
+        def numbered(step: Any) -> Any:
+            def seen(handler: Any) -> None:
+                paths.append(handler.path)
+                step(handler)
+
+            return seen
+
+        def call(url: str) -> List[Result]:
+            with Client(url, retries=QUICK) as client:
+                return list(client.batch([ONE] * 3, key="k").results())
+
+        async def gathered(url: str) -> List[Result]:
+            batch = await AsyncClient(url, retries=QUICK).batch([ONE] * 3, key="k")
+            return [result async for result in batch.results()]
+
+        def call_async(url: str) -> List[Result]:
+            return asyncio.run(gathered(url))
+
+        for ask in (call, call_async):
+            paths.clear()
+            begun = status(202, {"id": "b"})
+            script = (
+                hang_up,
+                begun,
+                numbered(results(1.0, 0.0, broken=True, number=1)),
+                numbered(results(0.5, number=3)),
+            )
+            with self.subTest(ask.__name__), StandIn(*script) as service:
+                found = ask(service.url)
+                keys = [headers.get("Idempotency-Key") for _, headers in service.seen]
+            self.assertEqual([it.number for it in found], [1, 2, 3])
+            self.assertEqual(keys, ["k", "k", None, None])
+            self.assertEqual([path.split("?")[1] for path in paths], ["after=0", "after=2"])
+
+    def test_a_cell_is_never_sent_twice(self) -> None:
+        opened = status(201, {"id": "s", "engine": "python", "image": "base"})
+        full = status(429, Retry_After="0")
+        ran = status(200, {"status": "ok", "outputs": [], "stopped": None})
+
+        def call(url: str) -> None:
+            with Client(url, retries=QUICK) as client:
+                session = client.session()
+                self.assertTrue(session.execute("1").ok)
+                session.execute("2")
+
+        async def both(url: str) -> None:
+            session = await AsyncClient(url, retries=QUICK).session()
+            self.assertTrue((await session.execute("1")).ok)
+            await session.execute("2")
+
+        for ask in (call, lambda url: asyncio.run(both(url))):
+            # A full service did not begin: it may be asked again. One that was not heard of may have.
+            with StandIn(full, opened, full, ran, hang_up, ran) as service:
+                with self.assertRaises(ServiceUnavailable) as raised:
+                    ask(service.url)
+                self.assertEqual(raised.exception.tries, 1)
+                self.assertEqual(len(service.seen), 5)
+
+    def test_a_session_that_is_gone_is_closed(self) -> None:
+        gone = status(404, {"error": {"code": "session_not_found", "message": "m", "hint": "h"}})
+        opened = status(201, {"id": "s", "engine": "python", "image": "base"})
+        with StandIn(opened, hang_up, gone) as service, Client(service.url, retries=QUICK) as client:
+            with client.session():
+                pass
+            self.assertEqual(len(service.seen), 3)
+
+
 class Calls(unittest.TestCase):
     def test_a_call_gives_up_after_its_tries(self) -> None:
         with StandIn(status(503)) as service:
@@ -192,7 +291,9 @@ class Calls(unittest.TestCase):
             pauses = [retries.pause(tries, None) for _ in range(100)]
             self.assertLessEqual(max(pauses), bound)
             self.assertGreater(max(pauses) - min(pauses), bound / 4)
-        self.assertGreaterEqual(retries.pause(1, 5.0), 5.0)
+        # Shortly after the time that the service names: it keeps a place for some seconds.
+        for tries in (1, 1000):
+            self.assertTrue(5.0 <= retries.pause(tries, 5.0) <= 6.0)
 
     def test_a_time_to_come_back_is_read_in_seconds(self) -> None:
         self.assertEqual(seconds_of("3"), 3.0)

@@ -109,6 +109,53 @@ class Clients(Service):
             with self.assertRaises(NotJudged):
                 client.judge(asked, invalid="raise")
 
+    def test_groups_are_judged_with_what_they_have_in_common(self) -> None:
+        common = {"language": "python", "problem": json.loads(ADD)}
+        group = {"group": "g", "submission": common, "completions": [WRONG, RIGHT]}
+        group["length_tokens"] = [5, 9]
+        one = assay_client.submission(ADD, RIGHT)
+        with Client(URL) as client:
+            found = client.judge_batch([one], groups=[group], priority="eval", deadline_ms=60_000)
+        awaited = asyncio.run(AsyncClient(URL).judge_batch([one], groups=[group]))
+        for results in (found, awaited):
+            self.assertEqual([it.reward for it in results], [1.0, 0.0, 1.0])
+            self.assertEqual([it.group for it in results], [None, "g", "g"])
+
+    def test_a_deadline_of_the_service_is_a_failure_of_its_own_kind(self) -> None:
+        endless = assay_client.submission(ADD, "```python\nwhile True: pass\n```")
+        endless["limits"] = {"cpu_time_ms": 100000}
+        with Client(URL, rounds_max=0) as client:
+            found = client.judge(endless, deadline_ms=300)
+        awaited = asyncio.run(AsyncClient(URL, rounds_max=0).judge(endless, deadline_ms=300))
+        for result in (found, awaited):
+            self.assertEqual((result.valid, result.failure.kind), (False, "deadline"))
+
+    def test_a_batch_outlives_its_connection(self) -> None:
+        many = [assay_client.submission(ADD, RIGHT if at % 2 else WRONG) for at in range(6)]
+        with Client(URL) as client:
+            batch = client.batch(many)
+            first = next(batch.results())
+            rest = list(client.find_batch(batch.id).results(after=first.number))
+            self.assertEqual(sorted(it.index for it in [first, *rest]), list(range(6)))
+            self.assertEqual(batch.status()["status"], "done")
+
+        async def both() -> Any:
+            batch = await AsyncClient(URL).batch(many, key=f"again-{os.getpid()}")
+            same = await AsyncClient(URL).batch(many, key=f"again-{os.getpid()}")
+            results = [result async for result in batch.results()]
+            return batch.id == same.id, len(results), (await batch.status())["answered"]
+
+        self.assertEqual(asyncio.run(both()), (True, 6, 6))
+
+    def test_a_batch_is_cancelled(self) -> None:
+        endless = assay_client.submission(ADD, "```python\nwhile True: pass\n```")
+        endless["limits"] = {"cpu_time_ms": 100000}
+        with Client(URL) as client:
+            batch = client.batch([endless])
+            self.assertEqual(batch.cancel()["status"], "cancelled")
+            (result,) = batch.results()
+        self.assertEqual((result.reward, result.failure.kind), (None, "cancelled"))
+
     def test_a_task_that_is_cancelled_ends_what_runs(self) -> None:
         endless = assay_client.submission(ADD, "```python\nwhile True: pass\n```")
         endless["limits"] = {"cpu_time_ms": 100000}
@@ -128,12 +175,47 @@ class Clients(Service):
         self.assertEqual(asyncio.run(asyncio.wait_for(leave(), 60.0)), 1.0)
 
 
+class Sessions(Service):
+    def test_state_is_kept_and_files_go_in_and_out(self) -> None:
+        with Client(URL) as client, client.session(files={"in.txt": "given"}) as session:
+            self.assertTrue(session.execute("x = open('in.txt').read()").ok)
+            cell = session.execute("print(x)\nimport sys\nprint('b', file=sys.stderr)\nlen(x)")
+            self.assertEqual((cell.stdout, cell.stderr, cell.value), ("given\n", "b\n", "5"))
+            raised = session.execute("1 / 0")
+            self.assertEqual((raised.ok, raised.error["ename"]), (False, "ZeroDivisionError"))
+            session.write("a b/\u00e9.bin", b"\x00\xff")
+            self.assertEqual(session.read("a b/\u00e9.bin"), b"\x00\xff")
+            self.assertIn("a b/\u00e9.bin", [it["path"] for it in session.files()])
+            self.assertEqual(session.restart()["state"], "idle")
+            self.assertEqual(session.execute("x").error["ename"], "NameError")
+            kinds = [event["msg_type"] for event in session.stream("print(1)")]
+            self.assertEqual((kinds[-1], "stream" in kinds), ("execute_reply", True))
+            session.close()
+            with self.assertRaises(RequestRefused):
+                session.info()
+
+    def test_the_same_awaited(self) -> None:
+        async def use() -> None:
+            async with await AsyncClient(URL).session(language="bash") as session:
+                self.assertTrue((await session.execute("x=7")).ok)
+                self.assertEqual((await session.execute("echo $x")).stdout, "7\n")
+                await session.write("f", b"g")
+                self.assertEqual(await session.read("f"), b"g")
+                self.assertIn("f", [it["path"] for it in await session.files()])
+                events = [event async for event in session.stream("echo 1")]
+                self.assertEqual(events[-1]["msg_type"], "execute_reply")
+                sleeping = asyncio.ensure_future(session.execute("sleep 60"))
+                while (await session.info())["state"] != "busy":
+                    pass
+                self.assertEqual((await session.interrupt())["id"], session.id)
+                self.assertEqual((await sleeping).stopped, "interrupted")
+
+        asyncio.run(asyncio.wait_for(use(), 60.0))
+
+
 async def metric(client: AsyncClient, name: str) -> float:
     """A metric of the service."""
-    from assay_client.retries import Deadline
-
-    parts = client._parts("GET", "/metrics", b"", "text/plain", Deadline(30.0))
-    text = b"".join([part async for part in parts]).decode()
+    text = (await client.fetch("GET", "/metrics")).decode()
     return float(next(line.split()[-1] for line in text.splitlines() if line.startswith(name + " ")))
 
 

@@ -9,20 +9,27 @@ library is needed.
 from .aio import AsyncClient
 from .client import Client
 from .errors import AssayError, NotJudged, RequestRefused, ServiceUnavailable
+from .kept import Batch, Session
+from .kept_aio import AsyncBatch, AsyncSession
 from .problems import response_of, submission
-from .result import Failure, Result
+from .result import Execution, Failure, Result
 from .retries import Retries
 
 __all__ = [
     "AssayError",
+    "AsyncBatch",
     "AsyncClient",
+    "AsyncSession",
+    "Batch",
     "Client",
+    "Execution",
     "Failure",
     "NotJudged",
     "RequestRefused",
     "Result",
     "Retries",
     "ServiceUnavailable",
+    "Session",
     "response_of",
     "submission",
 ]

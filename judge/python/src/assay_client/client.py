@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import http.client
-import json
 import ssl
 import threading
 import time
-from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, TypeVar, Union
 
 from . import wire
-from .errors import ServiceUnavailable
+from .kept import Batch, Session
+from .operations import Broken, Done, Give, Head, Operation, Operations, Pause, Send, given, next_effect
 from .result import Result
-from .retries import RETRIED_STATUSES, Deadline, Retries, seconds_of
-from .rollouts import Pending, checked, policy
+from .retries import Deadline, Retries
+from .rollouts import ordered, policy
 
 _BROKEN = (OSError, http.client.HTTPException)
 _IDLE_MAX = 64
-
-
-class _Refused(Exception):
-    """A reply after which the request may be sent again."""
-
-    def __init__(self, status: int, retry_after: Optional[float]) -> None:
-        super().__init__(f"the service answered {status}")
-        self.status, self.retry_after = status, retry_after
+T = TypeVar("T")
 
 
 class Client:
@@ -50,9 +42,8 @@ class Client:
     ) -> None:
         self._address = wire.Address.of(url)
         self._context = self._address.context(context)
-        self._api_key, self._invalid = api_key, policy(invalid)
-        self._deadline, self._timeout = deadline, timeout
-        self._retries, self._rounds_max = retries or Retries(), rounds_max
+        self._api_key, self._invalid, self._timeout = api_key, policy(invalid), timeout
+        self.operations = Operations(retries or Retries(), rounds_max, deadline)
         self._idle: List[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
@@ -75,53 +66,67 @@ class Client:
         *,
         invalid: Optional[str] = None,
         deadline: Optional[float] = None,
+        deadline_ms: Optional[int] = None,
+        priority: Optional[str] = None,
     ) -> Result:
         """Judges one submission."""
-        return self.judge_batch([submission], invalid=invalid, deadline=deadline)[0]
+        more = {"deadline": deadline, "deadline_ms": deadline_ms, "priority": priority}
+        return self.judge_batch([submission], invalid=invalid, **more)[0]
 
     def judge_batch(
         self,
-        submissions: Sequence[Mapping[str, Any]],
+        submissions: Sequence[Mapping[str, Any]] = (),
         *,
+        groups: Sequence[Mapping[str, Any]] = (),
         invalid: Optional[str] = None,
         deadline: Optional[float] = None,
+        deadline_ms: Optional[int] = None,
+        priority: Optional[str] = None,
     ) -> List[Result]:
-        """Judges many; results in the order of the submissions. What has none at the deadline is not
-        valid, and the others stand."""
-        results = list(self.stream(submissions, deadline=deadline))
-        results.sort(key=lambda result: result.index)
+        """Judges many; results in the order of the submissions, then of the completions of each of
+        ``groups`` (``{"group", "submission", "completions", "length_tokens"}``). What has none at the deadline
+        is not valid, and the others stand: ``deadline`` in seconds ends the call wherever it is,
+        ``deadline_ms`` is kept by the service, which starts nothing after it."""
         rule = policy(invalid or self._invalid)
-        return [checked(result, rule) for result in results]
+        more = {"deadline": deadline, "deadline_ms": deadline_ms, "priority": priority}
+        return ordered(list(self.stream(submissions, groups=groups, **more)), rule)
 
     def stream(
-        self, submissions: Sequence[Mapping[str, Any]], *, deadline: Optional[float] = None
+        self,
+        submissions: Sequence[Mapping[str, Any]] = (),
+        *,
+        groups: Sequence[Mapping[str, Any]] = (),
+        deadline: Optional[float] = None,
+        deadline_ms: Optional[int] = None,
+        priority: Optional[str] = None,
     ) -> Iterator[Result]:
         """Judges many and yields each result once, when it is known; ``index`` tells which it is."""
-        left = Deadline(self._deadline if deadline is None else deadline)
-        pending = Pending(submissions, self._rounds_max)
-        tries = 0
-        while True:
-            sent = pending.send()
-            if not sent:
-                return
-            retry_after = None
-            try:
-                for raw in self._lines({"submissions": sent}, left):
-                    tries = 0
-                    result = pending.note(raw)
-                    if result is not None:
-                        yield result
-                if not pending.next_round():
-                    return
-            except (_Refused, *_BROKEN) as error:
-                pending.reason = str(error) or type(error).__name__
-                retry_after = getattr(error, "retry_after", None)
-            tries += 1
-            pause = self._retries.pause(tries, retry_after)
-            if tries >= self._retries.tries_max or not left.allows(pause):
-                yield from pending.unanswered()
-                return
-            time.sleep(pause)
+        more = given(deadline_ms=deadline_ms, priority=priority)
+        return self.gives(self.operations.stream(submissions, groups, deadline, more))
+
+    def batch(
+        self,
+        submissions: Sequence[Mapping[str, Any]] = (),
+        *,
+        groups: Sequence[Mapping[str, Any]] = (),
+        deadline_ms: Optional[int] = None,
+        priority: Optional[str] = None,
+        key: Optional[str] = None,
+    ) -> Batch:
+        """Begins a batch that goes on without a connection. The same ``key`` and body find the same
+        batch."""
+        body = given(deadline_ms=deadline_ms, priority=priority)
+        body.update(submissions=list(submissions), groups=list(groups))
+        return Batch(self, self.run_to_end(self.operations.begin_batch(body, key, None))["id"])
+
+    def find_batch(self, batch: str) -> Batch:
+        """A batch that was begun before."""
+        return Batch(self, batch)
+
+    def session(self, **request: Any) -> Session:
+        """Opens a session: ``language`` or ``kernel``, ``image``, ``limits``, ``files``,
+        ``time_to_live_ms``, ``idle_time_ms``."""
+        return Session(self, self.run_to_end(self.operations.open_session(request)))
 
     def run(self, **request: Any) -> Dict[str, Any]:
         """Runs a program without judging it: ``language``, ``source``, ``stdin``, ``args``, ``files``, ``limits``."""
@@ -135,94 +140,130 @@ class Client:
         self, method: str, path: str, body: Any = None, *, deadline: Optional[float] = None
     ) -> Any:
         """Any request of the interface that may be sent twice; tries again as it does for all."""
-        left = Deadline(self._deadline if deadline is None else deadline)
-        content = b"" if body is None else wire.encode(body)
-        tries = 0
-        while True:
-            tries += 1
-            retry_after, status = None, None
-            try:
-                with self._sent(method, path, content, "application/json", left) as reply:
-                    answer = reply.read()
-                return json.loads(answer) if answer else None
-            except (_Refused, *_BROKEN) as error:
-                reason = str(error) or type(error).__name__
-                retry_after = getattr(error, "retry_after", None)
-                status = getattr(error, "status", None)
-            pause = self._retries.pause(tries, retry_after)
-            if tries >= self._retries.tries_max or not left.allows(pause):
-                raise ServiceUnavailable(reason, tries, status)
-            time.sleep(pause)
+        return self.run_to_end(self.operations.call(method, path, body, deadline=deadline))
 
-    def _lines(self, body: Any, left: Deadline) -> Iterator[Mapping[str, Any]]:
-        content = wire.encode(body)
-        with self._sent("POST", "/v1/judge", content, wire.NDJSON, left) as reply:
-            buffer = bytearray()
-            while True:
-                # What is there, not a whole block: a result is not to wait for the next.
-                part = reply.read1(1 << 16)
-                if not part:
-                    break
-                buffer += part
-                for line in wire.lines_of(buffer):
-                    yield json.loads(line)
-                if left.left() == 0.0:
-                    raise TimeoutError("the deadline passed")
-            if buffer.strip():
-                raise http.client.IncompleteRead(bytes(buffer))
+    def fetch(
+        self, method: str, path: str, content: bytes = b"", *, deadline: Optional[float] = None
+    ) -> bytes:
+        """The same with bytes."""
+        return self.run_to_end(self.operations.fetch(method, path, content, deadline=deadline))
 
-    @contextmanager
-    def _sent(
-        self, method: str, path: str, content: bytes, accept: str, left: Deadline
-    ) -> Iterator[http.client.HTTPResponse]:
-        """A reply with status 2xx. The connection is kept only where it was read to its end."""
-        connection, is_new = self._connection(left)
-        fields = wire.headers(self._address, self._api_key, accept)
-        clean = False
+    def gives(self, operation: Operation[Any]) -> Iterator[Any]:
+        """What an operation gives, as it comes."""
+        for step in self._steps(operation):
+            if isinstance(step, Give):
+                yield step.item
+
+    def run_to_end(self, operation: Operation[T]) -> T:
+        """What an operation comes to."""
+        done = None
+        for step in self._steps(operation):
+            done = step if isinstance(step, Done) else done
+        assert done is not None
+        value: T = done.value
+        return value
+
+    def _steps(self, operation: Operation[Any]) -> Iterator[Union[Give, Done]]:
+        """Does what the operation says, and tells what it gives."""
+        exchange = _Exchange(self)
+        answer: Any = None
+        failure: Optional[Broken] = None
         try:
-            try:
-                connection.request(method, self._address.prefix + path, content, fields)
-                reply = connection.getresponse()
-            except _BROKEN:
-                if is_new:
-                    raise
-                # The service may close an idle connection at any time; that says nothing of it.
-                connection.close()
-                connection, _ = self._connection(left, fresh=True)
-                connection.request(method, self._address.prefix + path, content, fields)
-                reply = connection.getresponse()
-            if reply.status in RETRIED_STATUSES:
-                reply.read()
-                clean = True
-                raise _Refused(reply.status, seconds_of(reply.headers.get("Retry-After")))
-            if not 200 <= reply.status < 300:
-                error = wire.refusal(reply.status, reply.read())
-                clean = True
-                raise error
-            yield reply
-            clean = reply.isclosed()
+            while True:
+                effect = next_effect(operation, answer, failure)
+                answer, failure = None, None
+                if isinstance(effect, (Give, Done)):
+                    yield effect
+                    if isinstance(effect, Done):
+                        return
+                elif isinstance(effect, Pause):
+                    exchange.leave()
+                    time.sleep(effect.seconds)
+                else:
+                    try:
+                        answer = exchange.send(effect) if isinstance(effect, Send) else exchange.read()
+                    except _BROKEN as error:
+                        failure = Broken(str(error) or type(error).__name__)
         finally:
-            if clean and len(self._idle) < _IDLE_MAX:
-                with self._lock:
-                    self._idle.append(connection)
-            else:
-                connection.close()
+            exchange.leave()
+            operation.close()
 
-    def _connection(
-        self, left: Deadline, fresh: bool = False
-    ) -> Tuple[http.client.HTTPConnection, bool]:
-        timeout = left.timeout(self._timeout)
+
+class _Exchange:
+    """A request and its reply, one at a time. The connection is kept only where a reply was read to its
+    end."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._connection: Optional[http.client.HTTPConnection] = None
+        self._reply: Optional[http.client.HTTPResponse] = None
+        self._left = Deadline(None)
+
+    def send(self, send: Send) -> Head:
+        self.leave()
+        self._left = send.left
+        is_new = self._connect(fresh=send.once)
+        try:
+            reply = self._ask(send)
+        except _BROKEN:
+            if is_new:
+                raise
+            # The service may close an idle connection at any time; that says nothing of it.
+            self.leave()
+            self._connect(fresh=True)
+            reply = self._ask(send)
+        self._reply = reply
+        return Head(reply.status, reply.headers.get("Retry-After"))
+
+    def _ask(self, send: Send) -> http.client.HTTPResponse:
+        client, connection = self._client, self._connection
+        assert connection is not None
+        fields = {**wire.headers(client._address, client._api_key, send.accept), **send.headers}
+        connection.request(send.method, client._address.prefix + send.path, send.content, fields)
+        return connection.getresponse()
+
+    def read(self) -> bytes:
+        connection, reply = self._connection, self._reply
+        assert connection is not None and reply is not None
+        if connection.sock is not None:
+            connection.sock.settimeout(self._left.timeout(self._client._timeout))
+        # What is there, not a whole block: a result is not to wait for the next.
+        part = reply.read1(1 << 16)
+        if not part and reply.length:
+            raise http.client.IncompleteRead(b"", reply.length)
+        return part
+
+    def leave(self) -> None:
+        connection, reply = self._connection, self._reply
+        self._connection, self._reply = None, None
+        if connection is None:
+            return
+        if reply is not None and reply.isclosed() and connection.sock is not None:
+            with self._client._lock:
+                if len(self._client._idle) < _IDLE_MAX:
+                    self._client._idle.append(connection)
+                    return
+        if reply is not None:
+            reply.close()
+        connection.close()
+
+    def _connect(self, *, fresh: bool) -> bool:
+        """Whether the connection is new."""
+        client, timeout = self._client, self._left.timeout(self._client._timeout)
+        idle = None
         if not fresh:
-            with self._lock:
-                idle = self._idle.pop() if self._idle else None
-            if idle is not None:
-                if idle.sock is not None:
-                    idle.sock.settimeout(timeout)
-                return idle, False
-        host, port = self._address.host, self._address.port
-        if self._context is None:
-            return http.client.HTTPConnection(host, port, timeout=timeout), True
-        return (
-            http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context),
-            True,
-        )
+            with client._lock:
+                idle = client._idle.pop() if client._idle else None
+        if idle is not None:
+            if idle.sock is not None:
+                idle.sock.settimeout(timeout)
+            self._connection = idle
+            return False
+        host, port = client._address.host, client._address.port
+        if client._context is None:
+            self._connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        else:
+            self._connection = http.client.HTTPSConnection(
+                host, port, timeout=timeout, context=client._context
+            )
+        return True

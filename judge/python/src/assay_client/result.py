@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,16 @@ class Result:
         """Whether the submission is right."""
         return self.verdict == "accepted"
 
+    @property
+    def group(self) -> Optional[str]:
+        """The group of its rollout."""
+        return self.raw.get("group")
+
+    @property
+    def number(self) -> Optional[int]:
+        """Its number in a batch's stream, after which :meth:`Batch.results` goes on."""
+        return self.raw.get("number")
+
     @classmethod
     def of_wire(cls, raw: Mapping[str, Any]) -> Result:
         """The result that the service sent."""
@@ -58,3 +68,48 @@ class Result:
         return Result(
             index, self.id, self.reward, self.valid, self.verdict, self.failure, self.raw
         )
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a cell of a session did: ``outputs`` in Jupyter's shapes."""
+
+    status: str
+    outputs: List[Dict[str, Any]]
+    stopped: Optional[str]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of_wire(cls, raw: Mapping[str, Any]) -> Execution:
+        """What the service sent."""
+        return cls(raw["status"], list(raw["outputs"]), raw.get("stopped"), raw)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran to its end."""
+        return self.status == "ok"
+
+    @property
+    def stdout(self) -> str:
+        """What it printed."""
+        return self._text("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """What it printed beside that."""
+        return self._text("stderr")
+
+    @property
+    def value(self) -> Optional[str]:
+        """The text of its last expression's value."""
+        shown = (it for it in self.outputs if it["output_type"] == "execute_result")
+        return next((it["data"].get("text/plain") for it in shown), None)
+
+    @property
+    def error(self) -> Optional[Mapping[str, Any]]:
+        """What it raised: ``ename``, ``evalue``, ``traceback``."""
+        return next((it for it in self.outputs if it["output_type"] == "error"), None)
+
+    def _text(self, stream: str) -> str:
+        said = (it for it in self.outputs if it["output_type"] == "stream")
+        return "".join(it["text"] for it in said if it["name"] == stream)

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Optional
 
+#: The longest pause, in seconds, after the time at which the service asked to come back.
+SPREAD_AFTER_ASKED = 1.0
 RETRIED_STATUSES = frozenset((429, 502, 503, 504))
 
 
@@ -24,10 +26,12 @@ class Retries:
 
     def pause(self, tries: int, retry_after: Optional[float]) -> float:
         """The pause after so many tries: spread evenly up to a doubling bound, so that clients that
-        failed together do not come back together; and at least what the service asked for."""
+        failed together do not come back together. Where the service says when to come back, shortly
+        after that: it keeps a place for some seconds, and tells each another time."""
         bound = min(self.pause_max, self.first_pause * 2.0 ** min(tries - 1, 30))
-        spread = random.uniform(0.0, bound)
-        return spread if retry_after is None else retry_after + spread
+        if retry_after is not None:
+            return retry_after + random.uniform(0.0, min(bound, SPREAD_AFTER_ASKED))
+        return random.uniform(0.0, bound)
 
 
 class Deadline:
