@@ -2,8 +2,8 @@
 //! tenants together and of each.
 //!
 //! Nobody waits here. Who finds the queue full is told so at once, with the time after which, at
-//! the rate of the last seconds, there should be room. Who gets a slot first is the business of
-//! [`crate::schedule`].
+//! the rate of the last seconds, there should be room behind all others that were told to come back:
+//! [`promises`]. Who gets a slot first is the business of [`crate::schedule`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,17 @@ use std::time::{Duration, Instant};
 use protocol::Priority;
 use tokio::sync::Notify;
 
+mod promises;
+
 use crate::limits::{RATE_WAIT_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX};
 use crate::schedule::Flow;
 use crate::tenants::Tenant;
+use promises::{Booked, Guest, Kept, Place, Promises, Room};
 
 /// Over how many seconds the rate is averaged.
 const RATE_SECONDS: f64 = 10.0;
+/// The part of the rate that places are promised by: it varies with what is sent.
+const PROMISED_PART: f64 = 0.9;
 
 /// The door.
 #[derive(Clone, Debug)]
@@ -31,10 +36,13 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    submissions: Count,
+    start: Instant,
+    submissions_max: usize,
+    queue: Line,
     bytes: Count,
-    rate: Rate,
     tenants: HashMap<Arc<str>, Own>,
+    promises: Promises,
+    returns: Returns,
     requests: u64,
 }
 
@@ -44,13 +52,42 @@ struct Count {
     max: usize,
 }
 
+/// Submissions admitted and not yet answered, and what is known of others that will come.
+#[derive(Debug)]
+struct Line {
+    held: usize,
+    rate: Rate,
+    booked: Booked,
+}
+
 /// What a tenant holds.
 #[derive(Debug)]
 struct Own {
-    submissions: usize,
+    part: Line,
     bytes: usize,
-    rate: Rate,
     allowance: Allowance,
+    /// Of the allowance.
+    booked: Booked,
+}
+
+/// What became of those who came back when they were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Returns {
+    /// They were let in.
+    pub admitted: u64,
+    /// They were refused again.
+    pub refused: u64,
+}
+
+/// Who asks to be let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The tenant.
+    pub tenant: &'a Tenant,
+    /// What its request is for.
+    pub priority: Priority,
+    /// By what the request is known when it comes again.
+    pub mark: Option<u64>,
 }
 
 /// The right to have submissions judged; dropping it makes room.
@@ -111,11 +148,15 @@ impl Admission {
     /// A door for so many submissions and so many bytes.
     #[must_use]
     pub fn new(submissions_max: usize, bytes_max: usize) -> Self {
+        let start = Instant::now();
         let state = State {
-            submissions: Count { held: 0, max: submissions_max },
+            start,
+            submissions_max,
+            queue: Line::new(start),
             bytes: Count { held: 0, max: bytes_max },
-            rate: Rate::new(Instant::now()),
             tenants: HashMap::new(),
+            promises: Promises::default(),
+            returns: Returns::default(),
             requests: 0,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), emptied: Notify::new() }))
@@ -124,8 +165,10 @@ impl Admission {
     /// Other bounds from now on; what was admitted stays so.
     pub fn set_bounds(&self, submissions_max: usize, bytes_max: usize) {
         let mut state = self.0.locked();
-        (state.submissions.max, state.bytes.max) = (submissions_max, bytes_max);
-        state.tenants.retain(|_, own| own.submissions > 0 || own.bytes > 0);
+        (state.submissions_max, state.bytes.max) = (submissions_max, bytes_max);
+        state
+            .tenants
+            .retain(|_, own| own.part.held > 0 || own.bytes > 0 || !own.part.booked.is_empty());
     }
 
     /// Lets `count` submissions of nobody in particular in, all or none.
@@ -133,28 +176,25 @@ impl Admission {
     /// # Errors
     /// There is no room.
     pub fn admit(&self, count: usize) -> Result<Ticket, Full> {
-        self.admit_of(&Tenant::open(), Priority::default(), count)
+        let tenant = &Tenant::open();
+        self.admit_of(&Asker { tenant, priority: Priority::default(), mark: None }, count)
     }
 
     /// Lets `count` submissions of a tenant in, all or none.
     ///
     /// # Errors
     /// There is no room.
-    pub fn admit_of(
-        &self,
-        tenant: &Tenant,
-        priority: Priority,
-        count: usize,
-    ) -> Result<Ticket, Full> {
+    pub fn admit_of(&self, asker: &Asker<'_>, count: usize) -> Result<Ticket, Full> {
         let now = Instant::now();
         let mut state = self.0.locked();
-        state.admit(tenant, count, now)?;
+        state.admit(asker, count, now)?;
         state.requests += 1;
+        let tenant = asker.tenant;
         let flow = Flow {
             tenant: Arc::clone(&tenant.name),
             weight: tenant.weight,
             slots_max: tenant.slots_max,
-            priority,
+            priority: asker.priority,
             request: state.requests,
         };
         Ok(Ticket { shared: Arc::clone(&self.0), left: count, flow, body: None })
@@ -174,7 +214,13 @@ impl Admission {
     /// Submissions admitted and not yet answered.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.0.locked().submissions.held
+        self.0.locked().queue.held
+    }
+
+    /// What became of those who came back when they were told, since the start.
+    #[must_use]
+    pub fn returns(&self) -> Returns {
+        self.0.locked().returns
     }
 
     /// Waits until all that was admitted is answered.
@@ -197,38 +243,213 @@ impl Shared {
 }
 
 impl State {
-    fn admit(&mut self, tenant: &Tenant, count: usize, now: Instant) -> Result<(), Full> {
-        let missing =
-            |count: Count, more: usize| count.held.saturating_add(more).saturating_sub(count.max);
-        let full = |what, retry_after_seconds| Err(Full { what, retry_after_seconds });
-        let over = missing(self.submissions, count);
-        let whole = over > 0;
-        let after = self.rate.seconds_for(over);
+    fn admit(&mut self, asker: &Asker<'_>, count: usize, now: Instant) -> Result<(), Full> {
+        let tenant = asker.tenant;
+        let time = now.saturating_duration_since(self.start);
+        self.forget_missed(time);
+        let guest = asker.mark.map(|mark| Guest { tenant: Arc::clone(&tenant.name), mark });
+        // Its own places are not in its way, whether their time has come or not.
+        let mut places = guest.as_ref().map(|guest| self.take_places(guest)).unwrap_or_default();
+        let has_come = |place: &Place| place.second <= time.as_secs() && count <= place.count;
+        let due = places.iter().position(has_come);
+        let promised = due.is_some();
+        self.own(tenant, now).allowance.save_up(tenant.rate, now);
+        let full = self.views(tenant, count).into_iter().flatten().find(|(_, view)| {
+            let open = if promised { view.room.has(view.wanted) } else { view.spares(time) };
+            !open
+        });
+        let full = full.map(|(what, _)| what);
+        match (full, promised) {
+            (None, true) => self.returns.admitted += 1,
+            (Some(_), true) => self.returns.refused += 1,
+            (None | Some(_), false) => {}
+        }
+        // Whoever gets in without having been told to needs the last of its places no more.
+        let last = places.len().checked_sub(1).filter(|_| full.is_none());
+        if let Some(used) = due.or(last) {
+            places.remove(used);
+        }
+        if let Some(guest) = &guest {
+            for place in places {
+                self.keep(guest, place);
+            }
+        }
+        match full {
+            None => {
+                self.enter(tenant, count, now);
+                Ok(())
+            }
+            Some(what) => {
+                let retry_after_seconds = self.promise(tenant, guest.as_ref(), count, time);
+                Err(Full { what, retry_after_seconds })
+            }
+        }
+    }
+
+    fn enter(&mut self, tenant: &Tenant, count: usize, now: Instant) {
+        self.queue.enter(count, now);
         let own = self.own(tenant, now);
-        let part = Count { held: own.submissions, max: tenant.queue_submissions_max };
-        let over = missing(part, count);
-        if over > 0 {
-            return full(What::Tenant, own.rate.seconds_for(over));
+        own.part.enter(count, now);
+        own.allowance.spend(tenant.rate, count);
+    }
+
+    fn answered(&mut self, tenant: &Arc<str>, now: Instant) {
+        self.queue.rate.count(now);
+        if let Some(own) = self.tenants.get_mut(tenant) {
+            own.part.rate.count(now);
         }
-        if whole {
-            return full(What::Queue, after);
+    }
+
+    fn leave(&mut self, tenant: &Arc<str>, count: usize) {
+        self.queue.leave(count);
+        if let Some(own) = self.tenants.get_mut(tenant) {
+            own.part.leave(count);
         }
-        if let Err(wait) = own.allowance.take(tenant.rate, count, now) {
-            return full(What::Rate, whole_seconds(wait.as_secs_f64(), RATE_WAIT_SECONDS_MAX));
+    }
+
+    /// What `count` more submissions of a tenant would take: of its part, of the whole queue, and of
+    /// what it may send.
+    fn views(&self, tenant: &Tenant, count: usize) -> [Option<(What, View<'_>)>; 3] {
+        let Some(own) = self.tenants.get(&tenant.name) else { return [None, None, None] };
+        let part = own.part.view(tenant.queue_submissions_max, count);
+        let queue = self.queue.view(self.submissions_max, count);
+        let allowance = tenant.rate.map(|(per_second, burst)| {
+            let (free, plenty) = (own.allowance.level, f64::INFINITY);
+            let room = Room { free, per_second, max: burst, plenty };
+            (What::Rate, View { room, wanted: real(count).min(burst), booked: &own.booked })
+        });
+        [Some((What::Tenant, part)), Some((What::Queue, queue)), allowance]
+    }
+
+    /// When to come back, with a place that is kept where it can be.
+    fn promise(
+        &mut self,
+        tenant: &Tenant,
+        guest: Option<&Guest>,
+        count: usize,
+        now: Duration,
+    ) -> u64 {
+        let views = self.views(tenant, count);
+        let mut views = views.iter().flatten();
+        let soonest = views.try_fold(1, |wait, (_, view)| Some(view.earliest(now)?.max(wait)));
+        let Some(wait) = soonest else { return self.unpromised(tenant, count) };
+        let Some(guest) = guest else { return wait };
+        let tokens = tenant.rate.map_or(0.0, |(_, burst)| real(count).min(burst));
+        let place = Place { second: promises::second_of(now, wait), count, tokens };
+        match self.keep(guest, place) {
+            Kept::Nothing | Kept::Place => wait,
+            Kept::Before(last) => last.second.saturating_sub(now.as_secs()).max(1),
         }
-        own.submissions += count;
-        self.submissions.held += count;
-        Ok(())
+    }
+
+    /// Keeps a place, and room for it.
+    fn keep(&mut self, guest: &Guest, place: Place) -> Kept {
+        let kept = self.promises.keep(guest, place);
+        if kept == Kept::Place {
+            let count = real(place.count);
+            self.queue.booked.add(place.second, count);
+            if let Some(own) = self.tenants.get_mut(&guest.tenant) {
+                own.part.booked.add(place.second, count);
+                own.booked.add(place.second, place.tokens);
+            }
+        }
+        kept
+    }
+
+    /// All places of a guest, which are kept no longer.
+    fn take_places(&mut self, guest: &Guest) -> Vec<Place> {
+        let places = self.promises.take(guest);
+        for place in &places {
+            self.unbook(&guest.tenant, *place);
+        }
+        places
+    }
+
+    /// When to come back where no place can be promised: nothing was answered yet, or too much is
+    /// asked for, or too many wait.
+    fn unpromised(&self, tenant: &Tenant, count: usize) -> u64 {
+        let wait = |(what, view): &(What, View<'_>)| {
+            let missing = view.wanted - view.room.free;
+            let max =
+                if *what == What::Rate { RATE_WAIT_SECONDS_MAX } else { RETRY_AFTER_SECONDS_MAX };
+            if missing <= 0.0 || view.room.per_second <= 0.0 {
+                return 1;
+            }
+            whole_seconds(missing / view.room.per_second, max)
+        };
+        self.views(tenant, count).iter().flatten().map(wait).max().unwrap_or(1)
+    }
+
+    /// Gives up the places of those who did not come.
+    fn forget_missed(&mut self, now: Duration) {
+        while let Some((guest, place)) = self.promises.missed(now) {
+            self.unbook(&guest.tenant, place);
+        }
+    }
+
+    fn unbook(&mut self, tenant: &Arc<str>, place: Place) {
+        let count = real(place.count);
+        self.queue.booked.remove(place.second, count);
+        if let Some(own) = self.tenants.get_mut(tenant) {
+            own.part.booked.remove(place.second, count);
+            own.booked.remove(place.second, place.tokens);
+        }
     }
 
     fn own(&mut self, tenant: &Tenant, now: Instant) -> &mut Own {
         self.tenants.entry(Arc::clone(&tenant.name)).or_insert_with(|| Own {
-            submissions: 0,
+            part: Line::new(now),
             bytes: 0,
-            rate: Rate::new(now),
             allowance: Allowance { level: f64::INFINITY, last: now },
+            booked: Booked::default(),
         })
     }
+}
+
+/// What a wish takes of one kind of room, and what is booked of that.
+#[derive(Debug)]
+struct View<'a> {
+    room: Room,
+    wanted: f64,
+    booked: &'a Booked,
+}
+
+impl View<'_> {
+    fn spares(&self, now: Duration) -> bool {
+        self.booked.spares(&self.room, self.wanted, now)
+    }
+
+    fn earliest(&self, now: Duration) -> Option<u64> {
+        self.booked.earliest(&self.room, self.wanted, now)
+    }
+}
+
+impl Line {
+    fn new(now: Instant) -> Self {
+        Self { held: 0, rate: Rate::new(now), booked: Booked::default() }
+    }
+
+    fn enter(&mut self, count: usize, now: Instant) {
+        if self.held == 0 {
+            self.rate.go_on(now);
+        }
+        self.held += count;
+    }
+
+    fn leave(&mut self, count: usize) {
+        self.held = self.held.saturating_sub(count);
+    }
+
+    fn view(&self, max: usize, count: usize) -> View<'_> {
+        let per_second = self.rate.per_second() * PROMISED_PART;
+        let free = real(max) - real(self.held);
+        let room = Room { free, per_second, max: real(max), plenty: (real(max) / 2.0).floor() };
+        View { room, wanted: real(count), booked: &self.booked }
+    }
+}
+
+fn real(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 impl BodyTicket {
@@ -240,7 +461,7 @@ impl BodyTicket {
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
         let mut state = self.shared.locked();
         let whole = state.bytes;
-        let after = state.rate.seconds_for(1);
+        let after = state.queue.rate.seconds_for(1);
         let full = |what| Err(Full { what, retry_after_seconds: after });
         let own = state.own(&self.tenant, Instant::now());
         if own.bytes.saturating_add(more) > self.tenant.bodies_bytes_max {
@@ -283,22 +504,14 @@ impl Ticket {
     /// Notes that one submission was answered, and makes room for another.
     pub fn answered(&mut self) {
         self.left = self.left.saturating_sub(1);
-        self.make_room(1, Some(Instant::now()));
+        let mut state = self.shared.locked();
+        state.answered(&self.flow.tenant, Instant::now());
+        self.make_room(&mut state, 1);
     }
 
-    fn make_room(&self, count: usize, answered: Option<Instant>) {
-        let mut state = self.shared.locked();
-        state.submissions.held = state.submissions.held.saturating_sub(count);
-        if let Some(now) = answered {
-            state.rate.count(now);
-        }
-        if let Some(own) = state.tenants.get_mut(&self.flow.tenant) {
-            own.submissions = own.submissions.saturating_sub(count);
-            if let Some(now) = answered {
-                own.rate.count(now);
-            }
-        }
-        if state.submissions.held == 0 {
+    fn make_room(&self, state: &mut State, count: usize) {
+        state.leave(&self.flow.tenant, count);
+        if state.queue.held == 0 {
             self.shared.emptied.notify_waiters();
         }
     }
@@ -307,7 +520,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.left > 0 {
-            self.make_room(self.left, None);
+            self.make_room(&mut self.shared.locked(), self.left);
         }
     }
 }
@@ -321,53 +534,60 @@ struct Allowance {
 }
 
 impl Allowance {
-    fn take(
-        &mut self,
-        rate: Option<(f64, f64)>,
-        count: usize,
-        now: Instant,
-    ) -> Result<(), Duration> {
-        let Some((per_second, burst)) = rate else { return Ok(()) };
+    fn save_up(&mut self, rate: Option<(f64, f64)>, now: Instant) {
+        let Some((per_second, burst)) = rate else { return };
         let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
         self.level = (self.level + elapsed * per_second).min(burst);
         self.last = now;
-        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        let missing = count.min(burst) - self.level;
-        if missing > 0.0 {
-            let longest = Duration::from_secs(RATE_WAIT_SECONDS_MAX);
-            return Err(Duration::try_from_secs_f64(missing / per_second).unwrap_or(longest));
+    }
+
+    fn spend(&mut self, rate: Option<(f64, f64)>, count: usize) {
+        if rate.is_some() {
+            self.level -= real(count);
         }
-        self.level -= count;
-        Ok(())
     }
 }
 
-/// How many submissions are answered in a second: an exponential moving average.
+/// How many submissions are answered in a second: an average whose weights fall exponentially, over
+/// the time in which there was something to answer.
 #[derive(Debug)]
 struct Rate {
-    per_second: f64,
+    answered: f64,
+    seconds: f64,
     last: Instant,
 }
 
 impl Rate {
     fn new(now: Instant) -> Self {
-        Self { per_second: 0.0, last: now }
+        Self { answered: 0.0, seconds: 0.0, last: now }
+    }
+
+    /// The time since the last answer does not count: there was nothing to do.
+    fn go_on(&mut self, now: Instant) {
+        self.last = now;
     }
 
     fn count(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.last).as_secs_f64().max(1e-6);
-        let weight = 1.0 - (-elapsed / RATE_SECONDS).exp();
-        self.per_second += weight * (elapsed.recip() - self.per_second);
+        let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
+        let kept = (-elapsed / RATE_SECONDS).exp();
+        self.answered = self.answered * kept + 1.0;
+        self.seconds = self.seconds * kept + RATE_SECONDS * (1.0 - kept);
         self.last = now;
+    }
+
+    /// 0 where nothing was answered yet.
+    fn per_second(&self) -> f64 {
+        // Answers at the same moment tell nothing of the time between them.
+        if self.answered <= 0.0 { 0.0 } else { self.answered / self.seconds.max(0.001) }
     }
 
     /// Seconds until `count` more are answered, at least 1.
     fn seconds_for(&self, count: usize) -> u64 {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        if self.per_second <= 0.0 {
+        let per_second = self.per_second();
+        if per_second <= 0.0 {
             return 1;
         }
-        whole_seconds(f64::from(count) / self.per_second, RETRY_AFTER_SECONDS_MAX)
+        whole_seconds(real(count) / per_second, RETRY_AFTER_SECONDS_MAX)
     }
 }
 
@@ -378,93 +598,4 @@ fn whole_seconds(seconds: f64, max: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_queue_is_full_at_its_bound_and_has_room_after_an_answer() {
-        let admission = Admission::new(3, 1024);
-        let mut ticket = admission.admit(3).unwrap();
-        assert_eq!(admission.queued(), 3);
-        assert_eq!(admission.admit(1).unwrap_err().what, What::Queue);
-        ticket.answered();
-        assert!(admission.admit(2).is_err());
-        let other = admission.admit(1).unwrap();
-        drop(other);
-        drop(ticket);
-        assert_eq!(admission.queued(), 0);
-        assert!(admission.admit(4).is_err());
-        assert!(admission.admit(usize::MAX).is_err());
-    }
-
-    #[test]
-    fn bodies_are_bounded_together() {
-        let open = Arc::new(Tenant::open());
-        let admission = Admission::new(1, 4096);
-        let first = admission.admit_body(&open, 4096).unwrap();
-        assert!(admission.admit_body(&open, 1).is_err());
-        drop(first);
-        let mut growing = admission.admit_body(&open, 1).unwrap();
-        assert!(growing.grow(4096).is_ok());
-        assert!(growing.grow(4097).is_err());
-        drop(growing);
-        assert!(admission.admit_body(&open, 4097).is_err());
-        assert!(admission.admit_body(&open, 1).is_ok());
-    }
-
-    #[test]
-    fn a_tenant_fills_its_own_part_and_leaves_the_rest_to_others() {
-        let tenant = |name: &str, max| Tenant {
-            name: name.into(),
-            queue_submissions_max: max,
-            bodies_bytes_max: 10,
-            ..Tenant::open()
-        };
-        let (greedy, other) = (Arc::new(tenant("greedy", 6)), Arc::new(tenant("other", 6)));
-        let admission = Admission::new(10, 15);
-        let admit = |tenant: &Tenant, count| admission.admit_of(tenant, Priority::Train, count);
-        let held = admit(&greedy, 6).unwrap();
-        assert_eq!(admit(&greedy, 1).unwrap_err().what, What::Tenant);
-        let rest = admit(&other, 4).unwrap();
-        assert_eq!(admit(&other, 1).unwrap_err().what, What::Queue);
-        drop((held, rest));
-        let body = admission.admit_body(&greedy, 10).unwrap();
-        assert_eq!(admission.admit_body(&greedy, 1).unwrap_err().what, What::Tenant);
-        assert_eq!(admission.admit_body(&other, 6).unwrap_err().what, What::Queue);
-        drop(admission.admit_body(&other, 5).unwrap());
-        drop(body);
-        assert_eq!(admit(&Tenant::nobody(), 1).unwrap_err().what, What::Tenant);
-    }
-
-    #[test]
-    fn a_rate_is_kept_and_the_time_to_wait_is_the_true_one() {
-        let start = Instant::now();
-        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
-        let mut allowance = Allowance { level: f64::INFINITY, last: start };
-        let rate = Some((2.0, 10.0));
-        assert!(allowance.take(rate, 10, at(0.0)).is_ok());
-        let wait = allowance.take(rate, 4, at(0.0)).unwrap_err();
-        assert_eq!(wait, Duration::from_secs(2));
-        assert!(allowance.take(rate, 4, at(1.9)).is_err());
-        assert!(allowance.take(rate, 4, at(2.0)).is_ok());
-        // More than may ever be saved up: let in once all is there, and paid for afterwards.
-        assert!(allowance.take(rate, 30, at(6.9)).is_err());
-        assert!(allowance.take(rate, 30, at(7.0)).is_ok());
-        assert_eq!(allowance.take(rate, 1, at(7.0)).unwrap_err(), Duration::from_secs_f64(10.5));
-        assert!(allowance.take(None, usize::MAX, at(7.0)).is_ok());
-    }
-
-    #[test]
-    fn the_time_to_wait_follows_the_rate() {
-        let start = Instant::now();
-        let mut rate = Rate::new(start);
-        assert_eq!(rate.seconds_for(100), 1);
-        for tick in 1..=1000 {
-            rate.count(start + Duration::from_millis(100 * tick));
-        }
-        assert!((rate.per_second - 10.0).abs() < 0.5, "{}", rate.per_second);
-        assert_eq!(rate.seconds_for(1), 1);
-        assert!((9..=11).contains(&rate.seconds_for(100)));
-        assert_eq!(rate.seconds_for(usize::MAX), RETRY_AFTER_SECONDS_MAX);
-    }
-}
+mod tests;

@@ -180,6 +180,12 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 pub const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The longest `Retry-After` that a full queue answers.
 pub const RETRY_AFTER_SECONDS_MAX: u64 = 120;
+/// Requests that were refused and have places kept for them.
+pub const PLACES_BOOKED_MAX: usize = 64 << 10;
+/// Places kept for equal requests of one tenant.
+pub const PLACES_OF_ONE_MAX: usize = 8;
+/// For how many seconds after its time a place is kept: clients spread their returns.
+pub const PLACE_KEPT_SECONDS: u64 = 5;
 /// The longest `Retry-After` that a tenant's rate answers.
 pub const RATE_WAIT_SECONDS_MAX: u64 = 3600;
 /// How long asking a toolchain for its version may take.

@@ -9,6 +9,7 @@ use prometheus::{
 use sandbox::PoolStatus;
 use tracing_subscriber::EnvFilter;
 
+use crate::admission::Returns;
 use crate::config::{LogConfig, LogFormat};
 use crate::grade::Verdict;
 use crate::store::Source;
@@ -74,6 +75,8 @@ pub struct Moment {
     pub slots: PoolStatus,
     /// Submissions admitted and not yet answered.
     pub queued: usize,
+    /// What became of those who came back when they were told.
+    pub returns: Returns,
     /// Batches that run, and batches that are kept after their end.
     pub batches: (usize, usize),
     /// Bytes of their results.
@@ -252,7 +255,7 @@ impl Metrics {
     /// # Errors
     /// The encoder failed.
     pub fn encode(&self, moment: Moment) -> Result<Vec<u8>, prometheus::Error> {
-        let Moment { slots, queued, batches, batches_bytes } = moment;
+        let Moment { slots, queued, returns, batches, batches_bytes } = moment;
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.slots.set(count(slots.slots + slots.building));
         self.slots_building.set(count(slots.building));
@@ -260,6 +263,7 @@ impl Metrics {
         self.slots_rebuilt.set(i64::try_from(slots.rebuilt).unwrap_or(i64::MAX));
         self.queue.set(count(queued));
         self.operation.look(batches, batches_bytes);
+        self.operation.returned(returns);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -308,12 +312,17 @@ mod tests {
         let status = PoolStatus { slots: 2, leased: 1, standing: 2, building: 0, rebuilt: 0 };
         metrics.operation().waited(protocol::Priority::Eval, Duration::from_millis(3));
         metrics.operation().used("open", Duration::from_millis(3));
-        let moment = Moment { slots: status, queued: 3, batches: (1, 2), batches_bytes: 9 };
+        metrics.operation().reset(sandbox::resets::Part::Layer, Duration::from_micros(60));
+        let returns = Returns { admitted: 7, refused: 1 };
+        let moment =
+            Moment { slots: status, queued: 3, returns, batches: (1, 2), batches_bytes: 9 };
         let text = String::from_utf8(metrics.encode(moment).unwrap()).unwrap();
         assert!(text.contains("assay_verdicts_total{verdict=\"accepted\"} 1"));
         assert!(text.contains("assay_stage_duration_seconds_count{stage=\"run\"} 1"));
         assert!(text.contains("assay_slots_leased 1"));
         assert!(text.contains("assay_queue_submissions 3"));
+        assert!(text.contains("assay_slot_reset_seconds_count{part=\"overlay\"} 1"));
+        assert!(text.contains("assay_returns_total{result=\"refused\"} 1"));
         assert!(text.contains("assay_batches{state=\"kept\"} 2"));
         assert!(text.contains("assay_queue_wait_seconds_count{priority=\"eval\"} 1"));
         assert!(text.contains("assay_slot_seconds_total{tenant=\"open\"} 0.003"));

@@ -28,7 +28,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_batch_of_duplicates_is_judged_once_each,
             a_wrong_verdict_fails_the_run_and_is_shown,
             a_full_service_is_come_back_to,
+            who_comes_back_when_told_gets_in,
             a_killed_service_loses_nothing,
+            a_peer_of_each_kind_is_sent_the_same_work,
             an_interrupted_run_says_what_it_has,
             a_service_that_is_not_there_is_named,
         ]
@@ -149,6 +151,27 @@ async fn a_full_service_is_come_back_to() -> Result<()> {
     service.terminate().await
 }
 
+/// Goal: `Retry-After` is true. Method: offer far more than the service can judge, and look at those
+/// who came back when they were told.
+async fn who_comes_back_when_told_gets_in() -> Result<()> {
+    let config = ServiceConfig { queue: Some(32), ..ServiceConfig::default() };
+    let service = Service::start_with(config).await?;
+    // What a service can do it knows once it has done some.
+    let first = ["--mix", "aplusb-10", "--count", "40"];
+    Load::start(&service.url(), &first)?.end(0).await?;
+    let arguments = ["--mix", "aplusb-10", "--rate", "2000", "--count", "800"];
+    let arguments = [&arguments[..], &["--in-flight-max", "200"]].concat();
+    let (report, _) = Load::start(&service.url(), &arguments)?.end(0).await?;
+    expect_ends(&report, &[("right", 800), ("wrong", 0), ("given_up", 0)])?;
+    let count = |name: &str| report["refusals"][name].as_u64().unwrap_or_default();
+    let (admitted, refused) = (count("then_accepted"), count("then_refused"));
+    ensure!(admitted >= 100, "few were told to come back: {}", report["refusals"]);
+    ensure!(refused * 5 <= admitted, "many were told in vain: {}", report["refusals"]);
+    let metrics = service.client().get("/metrics").await?.text();
+    ensure!(metrics.contains("assay_returns_total{result=\"admitted\"}"), "{metrics}");
+    service.terminate().await
+}
+
 /// Goal: whoever waits for a verdict gets it, though the service dies meanwhile. Method: kill it under
 /// load, start its successor at the same address.
 async fn a_killed_service_loses_nothing() -> Result<()> {
@@ -163,6 +186,55 @@ async fn a_killed_service_loses_nothing() -> Result<()> {
     expect_ends(&report, &[("right", 400), ("wrong", 0), ("invalid", 0), ("given_up", 0)])?;
     ensure!(report["faults"]["connection"]["count"].as_u64() > Some(0), "{}", report["faults"]);
     successor.terminate().await
+}
+
+/// Goal: the same work goes to each kind of peer by its own wire. Method: this service speaks all of
+/// them; programs that are right, wrong and fail, compiled and not, with one test and with ten.
+async fn a_peer_of_each_kind_is_sent_the_same_work() -> Result<()> {
+    let service = Service::start().await?;
+    let folder = tempfile::Builder::new().prefix("assay-test-").tempdir()?;
+    let mix: PathBuf = folder.path().join("mix.jsonl");
+    let tests = r#"[{"stdin":"1 2","stdout":"3"},{"stdin":"5 6","stdout":"11"}]"#;
+    let item = |name: &str, expect: &str, language: &str, source: &str| {
+        format!(
+            r#"{{"name":"{name}","expect":"{expect}","submission":{{"language":"{language}","source":{source},"problem":{{"kind":"stdio","tests":{tests}}}}}}}"#
+        )
+    };
+    let lines = [
+        item("adds", "accepted", "python", r#""print(sum(map(int, input().split())))""#),
+        item("subtracts", "wrong_answer", "python", r#""print(-1)""#),
+        item("fails", "runtime_error", "python", r#""exit(3)""#),
+        item(
+            "compiles",
+            "accepted",
+            "c",
+            r#""int main(void){int a,b;scanf(\"%d %d\",&a,&b);printf(\"%d\",a+b);}""#,
+        )
+        .replace("\"int main", "\"#include <stdio.h>\\nint main"),
+        item("does not compile", "compile_error", "c", r#""int main(void) { return }""#),
+    ];
+    std::fs::write(&mix, lines.join("\n"))?;
+    let mix = mix.to_str().context("a path")?;
+    for peer in ["sandbox_fusion", "go_judge", "piston"] {
+        let arguments = ["--peer", peer, "--mix", mix, "--count", "20", "--concurrency", "2"];
+        let (report, said) = Load::start(&service.url(), &arguments)?.end(0).await?;
+        expect_ends(&report, &[("right", 20), ("wrong", 0), ("invalid", 0), ("given_up", 0)])?;
+        ensure!(report["wire"] == peer, "{}: {said}", report["wire"]);
+        let items = report["items"].as_array().context("no items")?;
+        ensure!(items.iter().all(|item| item["right"].as_u64() > Some(0)), "{}", report["items"]);
+    }
+    // What a peer says that is not so is seen.
+    let lie = lines[0].replace("accepted", "wrong_answer");
+    std::fs::write(mix, lie)?;
+    for peer in ["sandbox_fusion", "go_judge", "piston"] {
+        let arguments = ["--peer", peer, "--mix", mix, "--count", "2"];
+        let (report, _) = Load::start(&service.url(), &arguments)?.end(1).await?;
+        expect_ends(&report, &[("right", 0), ("wrong", 2)])?;
+    }
+    // go-judge's compiled programs are removed again.
+    let files = service.client().get("/file").await?.ok_json()?;
+    ensure!(files == serde_json::json!({}), "left behind: {files}");
+    service.terminate().await
 }
 
 async fn an_interrupted_run_says_what_it_has() -> Result<()> {

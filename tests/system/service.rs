@@ -374,9 +374,17 @@ async fn a_killed_service_leaves_nothing_after_its_successor_ran() -> Result<()>
 
 async fn metrics_have_the_promised_names() -> Result<()> {
     let service = Service::start().await?;
-    judge_one(&service.client(), &add_submission("a", ADD)).await?;
+    // A slot tells of its reset with the end of the next run.
+    for id in ["a", "b", "c"] {
+        judge_one(&service.client(), &add_submission(id, &format!("{ADD}# {id}"))).await?;
+    }
     let reply = service.client().get("/metrics").await?;
     let text = reply.text();
+    for part in ["overlay", "cgroup"] {
+        let name = format!("assay_slot_reset_seconds_count{{part=\"{part}\"}} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok());
+        ensure!(count > Some(0), "no reset of {part} in:\n{text}");
+    }
     for name in METRICS {
         ensure!(text.contains(&format!("# TYPE {name} ")), "no metric {name} in:\n{text}");
     }
@@ -384,11 +392,13 @@ async fn metrics_have_the_promised_names() -> Result<()> {
 }
 
 /// What operators' boards may count on.
-const METRICS: [&str; 8] = [
+const METRICS: [&str; 10] = [
     "assay_failures_total",
     "assay_http_request_duration_seconds",
     "assay_queue_refused_total",
     "assay_queue_submissions",
+    "assay_returns_total",
+    "assay_slot_reset_seconds",
     "assay_slots",
     "assay_slots_leased",
     "assay_stage_duration_seconds",

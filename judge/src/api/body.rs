@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::Service;
+use super::caller::{Caller, mark_of};
 use super::encoding::{self, Encoding};
 use super::error::ApiError;
 use crate::admission::BodyTicket;
@@ -43,18 +44,35 @@ pub struct Incoming {
 pub async fn receive(service: &Service, incoming: Incoming) -> Result<Received, ApiError> {
     let time_max = std::time::Duration::from_millis(service.config.timeouts.body_read_ms);
     let Incoming { body, encoding } = incoming;
-    match tokio::time::timeout(time_max, read(service, body)).await {
-        Ok(received) => match encoding {
-            Encoding::Identity => received,
-            Encoding::Gzip | Encoding::Zstd => decode(service, received?, encoding).await,
-        },
-        Err(_) => Err(ApiError::new(
+    let Ok(received) = tokio::time::timeout(time_max, read(service, body)).await else {
+        return Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_timeout",
             format!("the body was not complete after {} ms", time_max.as_millis()),
             "send the body without pauses, or split the batch",
-        )),
+        ));
+    };
+    let received = mark(received?).await?;
+    match encoding {
+        Encoding::Identity => Ok(received),
+        Encoding::Gzip | Encoding::Zstd => decode(service, received, encoding).await,
     }
+}
+
+/// Lets the caller be known by the body when it comes again.
+async fn mark(received: Received) -> Result<Received, ApiError> {
+    let Received { bytes, ticket } = received;
+    let digest = |bytes: Vec<u8>| (mark_of(&bytes), bytes);
+    let (mark, bytes) = if bytes.len() <= PARSE_INLINE_BYTES_MAX {
+        digest(bytes)
+    } else {
+        tokio::task::spawn_blocking(move || digest(bytes)).await.map_err(|error| {
+            tracing::error!(%error, "digesting a body failed");
+            ApiError::internal()
+        })?
+    };
+    Caller::current().set_mark(mark);
+    Ok(Received { bytes, ticket })
 }
 
 async fn read(service: &Service, mut body: Body) -> Result<Received, ApiError> {

@@ -5,7 +5,8 @@
 //! [`Service::admit`](super::Service::admit) admits on behalf of who called. Where no tenant is
 //! configured, everybody is the open one.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
 use axum::extract::{Request, State};
@@ -20,17 +21,23 @@ use tracing::Instrument as _;
 
 use super::Service;
 use super::error::ApiError;
+use crate::admission::Asker;
 use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::tenants::{Role, Tenant, Tenants};
 
 /// Paths that need no key: they tell nothing of any tenant.
 const OPEN_PATHS: [&str; 6] =
-    ["/", "/page.css", "/page.js", "/healthz", "/readyz", "/openapi.json"];
+    ["/", "/web/page.css", "/web/page.js", "/healthz", "/readyz", "/openapi.json"];
 /// Paths that tell of all tenants.
 const OPERATOR_PATHS: [&str; 2] = ["/metrics", "/v1/stats"];
 
 const PRIORITY: &str = "assay-priority";
 const REQUEST_ID: &str = "x-request-id";
+/// Where clients of Judge0 put their key.
+const JUDGE0_KEY: &str = "x-auth-token";
+
+/// Keyed anew in each process, so that nobody can send a body that passes for another's.
+static MARKS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 tokio::task_local! {
     static CALLER: Caller;
@@ -41,16 +48,37 @@ tokio::task_local! {
 pub(super) struct Caller {
     pub(super) tenant: Arc<Tenant>,
     pub(super) priority: Priority,
+    /// By what the request is known when it comes again.
+    mark: Arc<OnceLock<u64>>,
+}
+
+/// The digest of a body.
+pub(super) fn mark_of(body: &[u8]) -> u64 {
+    MARKS.hash_one(body)
 }
 
 impl Caller {
+    fn new(tenant: Arc<Tenant>, priority: Priority) -> Self {
+        Self { tenant, priority, mark: Arc::default() }
+    }
+
+    /// Notes the digest of the request's body; the first counts.
+    pub(super) fn set_mark(&self, mark: u64) {
+        self.mark.set(mark).ok();
+    }
+
+    /// Who asks to be let in, for `priority`.
+    pub(super) fn asker(&self, priority: Priority) -> Asker<'_> {
+        Asker { tenant: &self.tenant, priority, mark: self.mark.get().copied() }
+    }
+
     /// Who called the handler that runs; nobody outside of one.
     pub(super) fn current() -> Self {
         CALLER.try_with(Self::clone).unwrap_or_else(|_| Self::nobody())
     }
 
     fn nobody() -> Self {
-        Self { tenant: Arc::new(Tenant::nobody()), priority: Priority::default() }
+        Self::new(Arc::new(Tenant::nobody()), Priority::default())
     }
 }
 
@@ -99,7 +127,7 @@ fn new_id() -> String {
 fn caller(tenants: &Tenants, headers: &HeaderMap, path: &str) -> Result<Caller, ApiError> {
     if let Some(tenant) = tenants.open() {
         let priority = priority(headers)?.unwrap_or(tenant.priority);
-        return Ok(Caller { tenant: Arc::clone(tenant), priority });
+        return Ok(Caller::new(Arc::clone(tenant), priority));
     }
     if OPEN_PATHS.contains(&path) {
         return Ok(Caller::nobody());
@@ -125,12 +153,16 @@ fn caller(tenants: &Tenants, headers: &HeaderMap, path: &str) -> Result<Caller, 
         ));
     }
     let priority = priority(headers)?.unwrap_or(tenant.priority);
-    Ok(Caller { tenant, priority })
+    Ok(Caller::new(tenant, priority))
 }
 
-/// The key, as a bearer's or as the password of a URL, which is all that some clients can send.
+/// The key, as a bearer's, as the password of a URL, which is all that some clients can send, or as
+/// those of Judge0 send it.
 fn presented_key(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Some(headers.get(JUDGE0_KEY)?.to_str().ok()?.trim().to_owned());
+    };
+    let value = value.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -190,7 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_a_bearers_or_a_password() {
+    fn a_key_is_a_bearers_or_a_password_or_a_token() {
+        let token = |pairs| presented_key(&headers(pairs));
+        assert_eq!(token(&[("x-auth-token", " abc ")]).as_deref(), Some("abc"));
+        let both = [("authorization", "Bearer abc"), ("x-auth-token", "other")];
+        assert_eq!(token(&both).as_deref(), Some("abc"));
         let key = |value: &str| presented_key(&headers(&[("authorization", value)]));
         assert_eq!(key("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(key("bearer  abc ").as_deref(), Some("abc"));

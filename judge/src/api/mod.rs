@@ -211,7 +211,8 @@ impl Service {
     fn admit_for(&self, priority: Option<Priority>, count: usize) -> Result<Ticket, Full> {
         let caller = Caller::current();
         let tenant = &caller.tenant;
-        let admitted = self.admission.admit_of(tenant, priority.unwrap_or(caller.priority), count);
+        let asker = caller.asker(priority.unwrap_or(caller.priority));
+        let admitted = self.admission.admit_of(&asker, count);
         match &admitted {
             Ok(_) => self.metrics.operation().admitted(&tenant.name, count),
             Err(full) => {
@@ -226,6 +227,7 @@ impl Service {
         Moment {
             slots: self.judge.slots().status(),
             queued: self.admission.queued(),
+            returns: self.admission.returns(),
             batches: self.batches.counts(),
             batches_bytes: self.batches.bytes(),
         }

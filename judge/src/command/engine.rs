@@ -15,7 +15,7 @@ use judge::session::{Room, SessionMetrics, Sessions};
 use judge::slots::{FairSlots, Places};
 use judge::telemetry::Metrics;
 use sandbox::image::Store;
-use sandbox::{Image, Limits, PoolConfig, RunSpec, SlotPool, WasmPool};
+use sandbox::{Image, Limits, OnReset, PoolConfig, RunSpec, SlotPool, WasmPool};
 
 use super::{Failed, ours};
 
@@ -32,19 +32,22 @@ pub(super) struct Engine {
 impl Engine {
     /// Builds the slots.
     pub(super) async fn start(config: &Config) -> Result<Self, Failed> {
+        let metrics = Arc::new(Metrics::new().map_err(ours)?);
         let (languages, slots, sessions) = match config.wasm_only {
             true => (Languages::modules_alone().map_err(ours)?, None, None),
             false => {
                 let image = Image::host().map_err(ours)?;
                 let languages = languages(&image, &store(config))?;
-                let blueprint = blueprint(config, image, &languages);
+                let mut blueprint = blueprint(config, image, &languages);
+                let counted = Arc::clone(&metrics);
+                blueprint.on_reset =
+                    Some(OnReset::new(move |part, time| counted.operation().reset(part, time)));
                 let pool = pool(blueprint.clone()).await?;
                 (languages, Some(pool), Some(blueprint))
             }
         };
         let wasm = WasmPool::new(config.slots).map_err(ours)?;
         let places = Places { slots, wasm };
-        let metrics = Arc::new(Metrics::new().map_err(ours)?);
         let caches = Caches::new(config.cache_bytes());
         let reward_models =
             RewardModels::start(&config.judge, &config.value_head, metrics.registry())

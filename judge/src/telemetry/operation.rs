@@ -8,8 +8,14 @@ use prometheus::{
     CounterVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use protocol::Priority;
+use sandbox::resets::Part;
 
 use super::SECONDS;
+use crate::admission::Returns;
+
+/// Buckets of resets, which take microseconds.
+const RESET_SECONDS: [f64; 12] =
+    [5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 0.01, 0.1, 1.0];
 
 /// What is counted of the service as a whole.
 #[derive(Clone, Debug)]
@@ -19,10 +25,12 @@ pub struct Operation {
     submissions: IntCounterVec,
     unjudged: IntCounterVec,
     refused: IntCounterVec,
+    returns: IntCounterVec,
     batches: IntGaugeVec,
     batches_bytes: IntGauge,
     resident: IntGauge,
     reloads: IntCounterVec,
+    slot_resets: HistogramVec,
 }
 
 impl Operation {
@@ -55,12 +63,25 @@ impl Operation {
                 "Requests refused with 429, by what was full",
                 &["tenant", "what"],
             )?,
+            returns: counters(
+                "assay_returns_total",
+                "Requests that came back when Retry-After told them, by what became of them",
+                &["result"],
+            )?,
             batches: IntGaugeVec::new(
                 Opts::new("assay_batches", "Batches that run, or are kept after their end"),
                 &["state"],
             )?,
             batches_bytes: IntGauge::new("assay_batches_bytes", "Bytes of results of batches")?,
             resident: IntGauge::new("assay_memory_resident_bytes", "Memory of the service")?,
+            slot_resets: HistogramVec::new(
+                HistogramOpts::new(
+                    "assay_slot_reset_seconds",
+                    "Time to make a slot as it was: its overlay after a run, its control groups before one",
+                )
+                .buckets(RESET_SECONDS.to_vec()),
+                &["part"],
+            )?,
             reloads: counters(
                 "assay_config_reloads_total",
                 "Configurations read again, by what became of them",
@@ -75,10 +96,21 @@ impl Operation {
         registry.register(Box::new(self.submissions.clone()))?;
         registry.register(Box::new(self.unjudged.clone()))?;
         registry.register(Box::new(self.refused.clone()))?;
+        registry.register(Box::new(self.returns.clone()))?;
         registry.register(Box::new(self.batches.clone()))?;
         registry.register(Box::new(self.batches_bytes.clone()))?;
         registry.register(Box::new(self.resident.clone()))?;
+        registry.register(Box::new(self.slot_resets.clone()))?;
         registry.register(Box::new(self.reloads.clone()))
+    }
+
+    /// Counts the time that a part of a slot took to be reset.
+    pub fn reset(&self, part: Part, time: Duration) {
+        let name = match part {
+            Part::Layer => "overlay",
+            Part::Groups => "cgroup",
+        };
+        self.slot_resets.with_label_values(&[name]).observe(time.as_secs_f64());
     }
 
     /// Counts the wait for a slot.
@@ -115,6 +147,14 @@ impl Operation {
     /// Counts a configuration that was read again, or could not be.
     pub fn reloaded(&self, result: &str) {
         self.reloads.with_label_values(&[result]).inc();
+    }
+
+    /// Takes down what became of those who came back when they were told.
+    pub(super) fn returned(&self, returns: Returns) {
+        for (result, count) in [("admitted", returns.admitted), ("refused", returns.refused)] {
+            let counter = self.returns.with_label_values(&[result]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// Takes down how many batches run and are kept, and what they and the service take.
