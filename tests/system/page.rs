@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::{Browser, Client, Screen, Service, deadline};
+use harness::{Browser, Client, Screen, Service, ServiceConfig, deadline};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
+use crate::batches::new_key;
 use crate::wire::{ADD, SUBTRACT, add_submission, brief, judge_one, stdio_submission};
 use crate::{Needs, named};
 
@@ -24,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_desk_shows_the_figures_and_the_playground_judges,
             a_phone_shows_all_of_it_without_scrolling_sideways,
             what_a_program_wrote_stays_text,
+            a_service_of_tenants_asks_for_a_key,
         ]
     );
     trials.extend(named!(
@@ -126,6 +128,39 @@ async fn what_a_program_wrote_stays_text() -> Result<()> {
     ensure!(made == 0, "{made} nodes were made of what a program wrote");
     let title = browser.script("return document.title;").await?;
     ensure!(title == "Assay", "a program's text acted: {title}");
+    browser.close().await?;
+    service.terminate().await
+}
+
+/// Goal: whoever runs a service with tenants can use the page with a key alone. Method: none, a wrong
+/// one, a tenant's, an operator's.
+async fn a_service_of_tenants_asks_for_a_key() -> Result<()> {
+    let ((user, first), (operator, second)) = (new_key("user")?, new_key("operator")?);
+    let toml = format!("{first}{second}operator = true\n");
+    let service = Service::start_with(ServiceConfig { toml, ..ServiceConfig::default() }).await?;
+    let browser = Browser::start(Screen::Phone).await?;
+    browser.visit(&format!("{}/", service.url())).await?;
+    let asks = "document.querySelector('#key').hidden === false";
+    let says =
+        |text: &str| format!("document.querySelector('#state').textContent.includes('{text}')");
+    browser.until(asks).await?;
+    browser.until(&says("401")).await?;
+    let enter = async |key: &str| {
+        browser.fill("#key-text", key.trim_start_matches("Bearer ")).await?;
+        browser.click("#key-use").await
+    };
+    enter("assay_wrong").await?;
+    browser.until(&format!("{asks} && {}", says("401"))).await?;
+    // Good for the playground, and not for what concerns all tenants.
+    enter(&user).await?;
+    browser.until(&format!("{asks} && {}", says("403"))).await?;
+    browser.until("document.querySelector('#language').value === 'python'").await?;
+    enter(&operator).await?;
+    browser.until(&format!("!({asks}) && {}", says("serving"))).await?;
+    browser.until("document.querySelectorAll('#layers li').length > 5").await?;
+    let kept = "return [document.querySelector('#key-text').value, localStorage.length];";
+    let kept = browser.script(kept).await?;
+    ensure!(kept == json!(["", 0]), "the key is kept beyond the tab: {kept}");
     browser.close().await?;
     service.terminate().await
 }
