@@ -13,12 +13,14 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use nix::sched::sched_getaffinity;
 use nix::unistd::Pid;
 use tokio::sync::{Notify, Semaphore};
+
+mod threads;
 
 use crate::error::Error;
 use crate::image::Image;
@@ -32,6 +34,7 @@ use crate::resets::OnReset;
 use crate::slot::{Blueprint, Slot};
 use crate::spec::{self, InputFile, RunSpec, Streams};
 use crate::warm::Warmup;
+use threads::Work;
 
 /// Attempts to build a slot anew before it is given up, and the wait between them, doubled each time.
 const REBUILD_ATTEMPTS: u32 = 8;
@@ -103,23 +106,6 @@ struct Pool {
     doubtful: Mutex<Option<mpsc::Sender<Work>>>,
     /// Slots whose run nobody waits for any more, and is being ended.
     abandoned: Mutex<Option<mpsc::Sender<Slot>>>,
-}
-
-/// What the rebuilder is given.
-#[derive(Debug)]
-enum Work {
-    /// A doubtful slot, to be made anew.
-    Rebuild(Slot),
-    /// A slot that is one too many.
-    Discard(Slot),
-}
-
-impl Work {
-    fn into_slot(self) -> Slot {
-        match self {
-            Self::Rebuild(slot) | Self::Discard(slot) => slot,
-        }
-    }
 }
 
 /// What there is for a lease.
@@ -373,12 +359,12 @@ impl Pool {
         let weak = Arc::downgrade(&pool);
         std::thread::Builder::new()
             .name("slot-rebuilder".to_owned())
-            .spawn(move || rebuild(&receiver, &weak))
+            .spawn(move || threads::rebuild(&receiver, &weak))
             .map_err(Error::io("start the rebuilder"))?;
         let weak = Arc::downgrade(&pool);
         std::thread::Builder::new()
             .name("run-ender".to_owned())
-            .spawn(move || end_runs(&to_end, &weak))
+            .spawn(move || threads::end_runs(&to_end, &weak))
             .map_err(Error::io("start the thread that ends runs"))?;
         Ok(pool)
     }
@@ -528,35 +514,6 @@ impl Pool {
         }
         tracing::error!("a slot was given up");
         None
-    }
-}
-
-/// The thread that waits for the ends of abandoned runs, beside that which builds: an end takes a
-/// millisecond. Ends when the pool is gone.
-fn end_runs(abandoned: &mpsc::Receiver<Slot>, pool: &Weak<Pool>) {
-    while let Ok(mut slot) = abandoned.recv() {
-        slot.await_end();
-        match pool.upgrade() {
-            Some(pool) => pool.finish_ending(slot),
-            None => destroy_all(vec![slot]),
-        }
-    }
-}
-
-/// The rebuilder's thread: ends when the pool is gone.
-fn rebuild(work: &mpsc::Receiver<Work>, pool: &Weak<Pool>) {
-    while let Ok(work) = work.recv() {
-        let slot = match work {
-            Work::Discard(slot) => {
-                destroy_all(vec![slot]);
-                continue;
-            }
-            Work::Rebuild(slot) => slot,
-        };
-        let (image, cpu) = (slot.image.clone(), slot.cpu);
-        destroy_all(vec![slot]);
-        let Some(pool) = pool.upgrade() else { return };
-        pool.finish_building(pool.build_again(&image, cpu));
     }
 }
 
