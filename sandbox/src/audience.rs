@@ -1,7 +1,8 @@
 //! Who is at the other end of the resident's socket while a program runs, and what is done for them.
 //!
-//! A plain run has a supervisor that waits: all that it says is that it waits no more. A session's supervisor talks: its requests are carried out by the resident and not by the program,
-//! so that a program that is busy, broken or hostile can neither refuse an interrupt nor change what
+//! A plain run has a supervisor that waits: all that it says is that it waits no more. A session's
+//! supervisor talks: its requests are carried out by the resident and not by the program, so that a
+//! program that is busy, broken or hostile can neither refuse an interrupt nor change what
 //! becomes of a file.
 
 use std::fs::File;
