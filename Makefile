@@ -1,7 +1,7 @@
 # What can be done here. Every body is a plain command that may as well be typed by hand.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train test test-vm check bench images preflight soak clean tools toolchains image-tools libtorch tensorboard
+.PHONY: help serve train test test-vm fuzz check bench images preflight soak clean tools toolchains image-tools libtorch tensorboard
 
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -26,6 +26,9 @@ test: toolchains libtorch tensorboard ## Run every test, the system tests on the
 
 test-vm: tools ## Run the sandbox under cgroup v2, in a virtual machine without hardware support (as root)
 	tests/vm/run.sh
+
+fuzz: tools ## Throw damaged inputs at the readers, the extractor and the comparators (FUZZ_SECONDS=60 each)
+	tests/fuzz/run.sh $(FUZZ_TARGETS)
 
 check: tools libtorch ## Check formatting, lints and documentation
 	cargo fmt --all --check
