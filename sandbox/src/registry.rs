@@ -16,7 +16,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
-use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::kernel::cgroup::{Parent, SlotGroups};
@@ -97,20 +96,39 @@ fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// What stands in a lock's file.
-#[derive(Debug, Serialize, Deserialize)]
+/// What stands in a lock's file: the groups, as one line of JSON, and a second line once they are the
+/// owner's. The file only grows while its owner lives, so that an owner that dies at any point leaves
+/// either what it was about to make or what it made, never nothing about a group that is there.
+#[derive(Debug, PartialEq, Eq)]
 struct Note {
     groups: Option<SlotGroups>,
     /// Whether they are the owner's: before it has made the first it may be another's.
     made: bool,
 }
 
+/// The second line.
+const MADE: &str = "made\n";
+
 impl Note {
-    fn write(&self, lock: &mut Flock<File>) -> io::Result<()> {
-        let text = serde_json::to_string(self)?;
+    /// Writes down what is about to be made.
+    fn announce(groups: Option<&SlotGroups>, lock: &mut Flock<File>) -> io::Result<()> {
+        let line = serde_json::to_string(&groups)? + "\n";
         lock.set_len(0)?;
         lock.rewind()?;
-        lock.write_all(text.as_bytes())
+        lock.write_all(line.as_bytes())
+    }
+
+    /// Adds that it was made.
+    fn confirm(lock: &mut Flock<File>) -> io::Result<()> {
+        lock.write_all(MADE.as_bytes())
+    }
+
+    /// Reads what a dead owner wrote.
+    fn parse(text: &str) -> Self {
+        // Cut short where the owner died while writing: then it had made nothing yet.
+        let (first, rest) = text.split_once('\n').unwrap_or_default();
+        let groups = serde_json::from_str(first).unwrap_or_default();
+        Self { groups, made: rest == MADE }
     }
 }
 
@@ -118,14 +136,13 @@ impl Note {
 fn clean(lock: &mut Flock<File>) -> Result<Option<SlotGroups>, Error> {
     let mut text = String::new();
     lock.read_to_string(&mut text).map_err(Error::io("read a slot's lock file"))?;
-    match serde_json::from_str(&text) {
-        Ok(Note { groups: Some(groups), made: true }) => groups.destroy().map(|()| Some(groups)),
-        Ok(Note { groups: Some(groups), made: false }) => {
+    match Note::parse(&text) {
+        Note { groups: Some(groups), made: true } => groups.destroy().map(|()| Some(groups)),
+        Note { groups: Some(groups), made: false } => {
             groups.give_up();
             Ok(None)
         }
-        // Cut short where the owner died while writing: then it had put nothing into a group yet.
-        Ok(Note { groups: None, .. }) | Err(_) => Ok(None),
+        Note { groups: None, .. } => Ok(None),
     }
 }
 
@@ -138,18 +155,17 @@ pub(crate) fn claim(state_dir: &Path, parent: Option<&Parent>) -> Result<Claim, 
         let Some(mut lock) = locked else { continue };
         clean(&mut lock)?;
         let failed = || Error::io(format!("write {}", path.display()));
-        let mut note = Note { groups: parent.map(|parent| parent.groups(number)), made: false };
-        note.write(&mut lock).map_err(failed())?;
-        if let Some(groups) = &note.groups
+        let groups = parent.map(|parent| parent.groups(number));
+        Note::announce(groups.as_ref(), &mut lock).map_err(failed())?;
+        if let Some(groups) = &groups
             && !groups.take()?
         {
             // Somebody else's, who keeps locks elsewhere.
             fs::remove_file(&path).map_err(Error::io(format!("remove {}", path.display())))?;
             continue;
         }
-        note.made = true;
-        note.write(&mut lock).map_err(failed())?;
-        return Ok(Claim { number, groups: note.groups, path, _lock: lock });
+        Note::confirm(&mut lock).map_err(failed())?;
+        return Ok(Claim { number, groups, path, _lock: lock });
     }
     Err(Error::Unfit {
         reason: format!("all {NUMBERS_MAX} slot numbers of this machine are in use"),
@@ -213,12 +229,37 @@ mod tests {
         fs::create_dir(&busy).unwrap();
         let path = folder(state.path()).unwrap().join("0.lock");
         let mut lock = try_lock(&path).unwrap().unwrap();
-        Note { groups: Some(groups), made: false }.write(&mut lock).unwrap();
+        Note::announce(Some(&groups), &mut lock).unwrap();
         drop(lock);
         assert_eq!(sweep(state.path()).unwrap(), 1);
         assert!(busy.exists());
         let claim = claim(state.path(), Some(&parent)).unwrap();
         assert_eq!(claim.number, 1, "a number whose groups are another's was claimed");
         assert!(!folder(state.path()).unwrap().join("0.lock").exists());
+    }
+
+    /// Wherever an owner dies that claims a number, its successor knows of the groups that are there.
+    #[test]
+    fn a_note_that_was_cut_anywhere_leaves_no_group() {
+        let (state, hierarchy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let parent = Parent::stand_in(hierarchy.path());
+        let path = folder(state.path()).unwrap().join("0.lock");
+        let groups = parent.groups(0);
+        let mut lock = try_lock(&path).unwrap().unwrap();
+        Note::announce(Some(&groups), &mut lock).unwrap();
+        let announced = fs::read_to_string(&path).unwrap();
+        Note::confirm(&mut lock).unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
+        drop(lock);
+        assert!(whole.starts_with(&announced), "what was known is forgotten: {whole}");
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            // The first group is made after the announcement.
+            if cut >= announced.len() {
+                assert!(groups.take().unwrap());
+            }
+            assert_eq!(sweep(state.path()).unwrap(), 1);
+            assert!(!hierarchy.path().join("assay-slot-0").exists(), "{:?}", &whole[..cut]);
+        }
     }
 }
