@@ -3,7 +3,10 @@
 //!
 //! Nobody waits here. Who finds the queue full is told so at once, with the time after which, at
 //! the rate of the last seconds, there should be room behind all others that were told to come back:
-//! [`promises`]. Who gets a slot first is the business of [`crate::schedule`].
+//! [`promises`]. Rates change, and a promise made at yesterday's is kept all the same: who comes when
+//! told gets in beyond the bound, up to as much again, so that the queue is bounded by twice of what
+//! newcomers may fill. Refused instead: promising by a fraction of the rate, which leaves slots idle
+//! whenever the rate holds. Who gets a slot first is the business of [`crate::schedule`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +24,10 @@ use promises::{Booked, Guest, Kept, Place, Promises, Room};
 
 /// Over how many seconds the rate is averaged.
 const RATE_SECONDS: f64 = 10.0;
+/// How many a slot is taken to answer in a second before that is known.
+const RATE_OF_A_SLOT: f64 = 100.0;
+/// After how many seconds of work the rate is known.
+const RATE_KNOWN_SECONDS: f64 = 0.5;
 /// The part of the rate that places are promised by: it varies with what is sent.
 const PROMISED_PART: f64 = 0.9;
 
@@ -37,6 +44,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     start: Instant,
+    /// By which rate is promised before it is known.
+    rate_at_first: f64,
     submissions_max: usize,
     queue: Line,
     bytes: Count,
@@ -145,14 +154,16 @@ impl What {
 }
 
 impl Admission {
-    /// A door for so many submissions and so many bytes.
+    /// A door for so many submissions and so many bytes, before so many slots.
     #[must_use]
-    pub fn new(submissions_max: usize, bytes_max: usize) -> Self {
+    pub fn new(submissions_max: usize, bytes_max: usize, slots: usize) -> Self {
         let start = Instant::now();
+        let rate_at_first = real(slots.max(1)) * RATE_OF_A_SLOT;
         let state = State {
             start,
+            rate_at_first,
             submissions_max,
-            queue: Line::new(start),
+            queue: Line::new(start, rate_at_first),
             bytes: Count { held: 0, max: bytes_max },
             tenants: HashMap::new(),
             promises: Promises::default(),
@@ -255,7 +266,7 @@ impl State {
         let promised = due.is_some();
         self.own(tenant, now).allowance.save_up(tenant.rate, now);
         let full = self.views(tenant, count).into_iter().flatten().find(|(_, view)| {
-            let open = if promised { view.room.has(view.wanted) } else { view.spares(time) };
+            let open = if promised { view.keeps_word() } else { view.spares(time) };
             !open
         });
         let full = full.map(|(what, _)| what);
@@ -315,7 +326,8 @@ impl State {
         let queue = self.queue.view(self.submissions_max, count);
         let allowance = tenant.rate.map(|(per_second, burst)| {
             let (free, plenty) = (own.allowance.level, f64::INFINITY);
-            let room = Room { free, per_second, max: burst, plenty };
+            // What becomes free here is certain.
+            let room = Room { free, per_second, max: burst, beyond: 0.0, plenty };
             (What::Rate, View { room, wanted: real(count).min(burst), booked: &own.booked })
         });
         [Some((What::Tenant, part)), Some((What::Queue, queue)), allowance]
@@ -332,7 +344,7 @@ impl State {
         let views = self.views(tenant, count);
         let mut views = views.iter().flatten();
         let soonest = views.try_fold(1, |wait, (_, view)| Some(view.earliest(now)?.max(wait)));
-        let Some(wait) = soonest else { return self.unpromised(tenant, count) };
+        let Some(wait) = soonest else { return self.unpromised(tenant, count, now) };
         let Some(guest) = guest else { return wait };
         let tokens = tenant.rate.map_or(0.0, |(_, burst)| real(count).min(burst));
         let place = Place { second: promises::second_of(now, wait), count, tokens };
@@ -365,17 +377,24 @@ impl State {
         places
     }
 
-    /// When to come back where no place can be promised: nothing was answered yet, or too much is
-    /// asked for, or too many wait.
-    fn unpromised(&self, tenant: &Tenant, count: usize) -> u64 {
+    /// When to come back where no place can be promised: too much is asked for, or so many wait that
+    /// the time of the next is too far away.
+    fn unpromised(&self, tenant: &Tenant, count: usize, now: Duration) -> u64 {
         let wait = |(what, view): &(What, View<'_>)| {
-            let missing = view.wanted - view.room.free;
-            let max =
-                if *what == What::Rate { RATE_WAIT_SECONDS_MAX } else { RETRY_AFTER_SECONDS_MAX };
-            if missing <= 0.0 || view.room.per_second <= 0.0 {
-                return 1;
+            let (missing, room) = (view.wanted - view.room.free, &view.room);
+            let max = match what {
+                What::Rate => RATE_WAIT_SECONDS_MAX,
+                What::Queue | What::Tenant => RETRY_AFTER_SECONDS_MAX,
+            };
+            let too_many =
+                *what != What::Rate && view.wanted <= room.max && view.earliest(now).is_none();
+            if too_many {
+                max
+            } else if missing <= 0.0 || room.per_second <= 0.0 {
+                1
+            } else {
+                whole_seconds(missing / room.per_second, max)
             }
-            whole_seconds(missing / view.room.per_second, max)
         };
         self.views(tenant, count).iter().flatten().map(wait).max().unwrap_or(1)
     }
@@ -397,8 +416,9 @@ impl State {
     }
 
     fn own(&mut self, tenant: &Tenant, now: Instant) -> &mut Own {
+        let rate_at_first = self.rate_at_first;
         self.tenants.entry(Arc::clone(&tenant.name)).or_insert_with(|| Own {
-            part: Line::new(now),
+            part: Line::new(now, rate_at_first),
             bytes: 0,
             allowance: Allowance { level: f64::INFINITY, last: now },
             booked: Booked::default(),
@@ -415,6 +435,10 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    fn keeps_word(&self) -> bool {
+        self.room.keeps_word(self.wanted)
+    }
+
     fn spares(&self, now: Duration) -> bool {
         self.booked.spares(&self.room, self.wanted, now)
     }
@@ -425,8 +449,8 @@ impl View<'_> {
 }
 
 impl Line {
-    fn new(now: Instant) -> Self {
-        Self { held: 0, rate: Rate::new(now), booked: Booked::default() }
+    fn new(now: Instant, rate_at_first: f64) -> Self {
+        Self { held: 0, rate: Rate::new(now, rate_at_first), booked: Booked::default() }
     }
 
     fn enter(&mut self, count: usize, now: Instant) {
@@ -443,7 +467,8 @@ impl Line {
     fn view(&self, max: usize, count: usize) -> View<'_> {
         let per_second = self.rate.per_second() * PROMISED_PART;
         let free = real(max) - real(self.held);
-        let room = Room { free, per_second, max: real(max), plenty: (real(max) / 2.0).floor() };
+        let (max, plenty) = (real(max), (real(max) / 2.0).floor());
+        let room = Room { free, per_second, max, beyond: max, plenty };
         View { room, wanted: real(count), booked: &self.booked }
     }
 }
@@ -552,14 +577,16 @@ impl Allowance {
 /// the time in which there was something to answer.
 #[derive(Debug)]
 struct Rate {
+    /// What is taken for the rate before enough is known.
+    at_first: f64,
     answered: f64,
     seconds: f64,
     last: Instant,
 }
 
 impl Rate {
-    fn new(now: Instant) -> Self {
-        Self { answered: 0.0, seconds: 0.0, last: now }
+    fn new(now: Instant, at_first: f64) -> Self {
+        Self { at_first, answered: 0.0, seconds: 0.0, last: now }
     }
 
     /// The time since the last answer does not count: there was nothing to do.
@@ -575,19 +602,16 @@ impl Rate {
         self.last = now;
     }
 
-    /// 0 where nothing was answered yet.
     fn per_second(&self) -> f64 {
         // Answers at the same moment tell nothing of the time between them.
-        if self.answered <= 0.0 { 0.0 } else { self.answered / self.seconds.max(0.001) }
+        let counted = self.answered / self.seconds.max(0.001);
+        // The first answer comes late: all was begun at the same time, and much for the first time.
+        if self.seconds < RATE_KNOWN_SECONDS { counted.max(self.at_first) } else { counted }
     }
 
     /// Seconds until `count` more are answered, at least 1.
     fn seconds_for(&self, count: usize) -> u64 {
-        let per_second = self.per_second();
-        if per_second <= 0.0 {
-            return 1;
-        }
-        whole_seconds(real(count) / per_second, RETRY_AFTER_SECONDS_MAX)
+        whole_seconds(real(count) / self.per_second(), RETRY_AFTER_SECONDS_MAX)
     }
 }
 

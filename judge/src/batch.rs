@@ -195,7 +195,7 @@ mod tests {
 
     /// Fifty submissions that never end, on two slots.
     fn endless(deadlines: impl Fn(usize) -> Option<u64>) -> (Results, Admission, Arc<Metrics>) {
-        let admission = Admission::new(100, 1024);
+        let admission = Admission::new(100, 1024, 1);
         let metrics = Arc::new(Metrics::new().unwrap());
         let slots = Arc::new(ScriptedSlots::new([]));
         let judge_it = Judge::new(slots, Arc::clone(&metrics), Caches::none());
@@ -214,7 +214,7 @@ mod tests {
     async fn a_batch_has_a_bounded_number_under_way_and_ends_when_nobody_wants_it() {
         let slots = ScriptedSlots::new([]);
         let leases = Arc::clone(&slots.leases);
-        let admission = Admission::new(100, 1024);
+        let admission = Admission::new(100, 1024, 1);
         let judge_it =
             Judge::new(Arc::new(slots), Arc::new(Metrics::new().unwrap()), Caches::none());
         let submissions = (0..50).map(|_| task(JSON).unwrap()).collect();

@@ -26,6 +26,9 @@ pub(super) struct Room {
     pub(super) per_second: f64,
     /// What is free when nothing is taken.
     pub(super) max: f64,
+    /// What those with a place may take beyond all of it: a promise holds though less became free
+    /// meanwhile than was to be expected.
+    pub(super) beyond: f64,
     /// Whoever comes gets in where so much stays free, whatever is booked: places that nobody comes
     /// for must not keep an idle service from working.
     pub(super) plenty: f64,
@@ -37,9 +40,14 @@ impl Room {
         self.free + self.per_second * (seconds(second) - now.as_secs_f64()).max(0.0) + 1e-6
     }
 
-    /// Whether somebody with a place gets in.
-    pub(super) fn has(&self, count: f64) -> bool {
+    /// Whether so much is free.
+    fn has(&self, count: f64) -> bool {
         count <= self.free
+    }
+
+    /// Whether somebody with a place gets in.
+    pub(super) fn keeps_word(&self, count: f64) -> bool {
+        count <= self.free + self.beyond
     }
 }
 
@@ -204,7 +212,7 @@ mod tests {
     const NOW: Duration = Duration::from_millis(10_900);
 
     fn room(free: f64, per_second: f64, max: f64) -> Room {
-        Room { free, per_second, max, plenty: f64::INFINITY }
+        Room { free, per_second, max, beyond: 0.0, plenty: f64::INFINITY }
     }
 
     fn guest(mark: u64) -> Guest {

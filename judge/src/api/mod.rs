@@ -100,6 +100,7 @@ impl Service {
         let admission = Admission::new(
             config.admission.queue_submissions_max.get(),
             config.admission.bodies_bytes_max.get(),
+            judge.slots().status().slots,
         );
         let tenants = config.tenants();
         let batches = Batches::new(config.batch_bounds());

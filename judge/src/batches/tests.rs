@@ -50,7 +50,7 @@ fn begin_as(
     batches.begin(&tenant.into(), request, 1, || {
         let metrics = Arc::new(Metrics::new().unwrap());
         let judge = Judge::new(Arc::new(ScriptedSlots::new([])), metrics, Caches::none());
-        let ticket = Admission::new(1, 0).admit(1).unwrap();
+        let ticket = Admission::new(1, 0, 1).admit(1).unwrap();
         Ok(batch::judge(judge, vec![task(json).unwrap()], ticket))
     })
 }

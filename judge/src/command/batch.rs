@@ -30,7 +30,7 @@ pub(super) async fn judge(path: &Path, args: &JudgeArgs) -> Result<End, Failed> 
     let tasks = read(path, &languages)?;
     let count = tasks.len();
     let engine = Engine::start(&config).await?;
-    let ticket = Admission::new(count, 0).admit(count).map_err(ours)?;
+    let ticket = Admission::new(count, 0, 1).admit(count).map_err(ours)?;
     let mut results = batch::judge(engine.judge.clone(), tasks, ticket);
     let bar = progress_bar(count);
     let mut summary = Summary::default();
