@@ -4,6 +4,9 @@
 //! A bare judgement compiles where the language needs it, starts the program once for each test,
 //! writes the input and compares the output: no isolation, no limit, no HTTP, and no memory of what
 //! was judged before. What the service adds, or saves by warm interpreters, is in the ratio.
+//!
+//! Where DMOJ's judge is installed it gets the same programs and tests, on as many judges as there are
+//! slots: [`dmoj`].
 #![expect(clippy::print_stdout, reason = "the figures are the output of a bench")]
 
 use std::io::Write as _;
@@ -16,6 +19,8 @@ use harness::service::executable_beside_us;
 use harness::{Service, ServiceConfig};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Map, Value, json};
+
+mod dmoj;
 
 /// What is sent, as the load generator calls it, and how many submissions at least.
 const MIXES: [(&str, usize); 4] =
@@ -41,7 +46,12 @@ async fn measure() -> Result<Value> {
         loaded(&service, mix, &["--count", &count.to_string()]).await?;
         let time = format!("{}s", TIME.as_secs());
         let report = loaded(&service, mix, &["--duration", &time]).await?;
-        let bare = bare(mix)?;
+        let items = items(mix)?;
+        let bare = bare(&items)?;
+        let peer = match (dmoj::Dmoj::find(), items.as_slice()) {
+            (Some(dmoj), [item]) => Some(dmoj.per_second(item, slots, TIME)?),
+            _ => None,
+        };
         let figure = |name: &str| report[name].as_f64().unwrap_or_default();
         let cpu = |name: &str| report["cpu"][name].as_f64().unwrap_or_default();
         let (all, programs) = (cpu("ms_per_submission"), cpu("programs_ms_per_submission"));
@@ -55,6 +65,7 @@ async fn measure() -> Result<Value> {
             "cpu_overhead": round(all / programs - 1.0),
             "bare_per_second": round(bare.per_second),
             "bare_cpu_ms_per_submission": round(bare.cpu_ms),
+            "dmoj_per_second": peer.map(round),
         });
         figures.insert(mix.to_owned(), entry);
     }
@@ -101,8 +112,7 @@ struct Item {
 }
 
 /// As many workers as the service has clients, each judging one submission after the other.
-fn bare(mix: &str) -> Result<Bare> {
-    let items = items(mix)?;
+fn bare(items: &[Item]) -> Result<Bare> {
     // Each item as often as its weight says, in turn.
     let turn: Vec<&Item> =
         items.iter().flat_map(|item| std::iter::repeat_n(item, item.weight)).collect();
