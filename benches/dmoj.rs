@@ -99,7 +99,9 @@ impl Desk {
             ),
         )?;
         let mut child = Command::new(program)
-            .args(["--no-ansi", "--skip-self-test", "--no-watchdog", "-e", language, "-c"])
+            .args(["--no-ansi", "--skip-self-test", "-e", language, "--history"])
+            .arg(folder.join("history"))
+            .arg("-c")
             .arg(&config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
