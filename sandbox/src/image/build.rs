@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layer::{self, Times};
 use super::recipe::{Lock, Recipe, Recipes};
-use super::store::{Manifest, Writer};
+use super::store::{LayerInfo, Manifest, Writer};
 use super::{Image, ImageError};
 use crate::kernel::mount;
 
@@ -150,30 +150,9 @@ impl<'a> Builder<'a> {
         }
         let info = self.writer.keep(&layer, &self.lower(), Times::Fixed)?;
         lock.layer.clone_from(&info.digest);
-        let base = self.base.as_ref();
-        let below = base.map(|base| base.layers.clone()).unwrap_or_default();
-        let mut environment = base.map(|base| base.environment.clone()).unwrap_or_default();
-        let name_of = |entry: &str| entry.split('=').next().map(str::to_owned);
-        environment
-            .retain(|old| !self.recipe.environment.iter().any(|new| name_of(new) == name_of(old)));
-        environment.extend(self.recipe.environment.clone());
-        let rows: Vec<String> = base
-            .and_then(|base| base.language_rows.clone())
-            .into_iter()
-            .chain(self.recipe.language_rows.clone())
-            .collect();
-        let manifest = self.writer.publish(Manifest {
-            name: self.name.to_owned(),
-            digest: String::new(),
-            layers: below.into_iter().chain([info]).collect(),
-            environment,
-            working_directory: None,
-            user: None,
-            languages: self.recipe.languages.clone(),
-            language_rows: (!rows.is_empty()).then(|| rows.join("\n")),
-            source: format!("recipe {}", self.name),
-            made_in_s: start.elapsed().as_secs(),
-        })?;
+        let mut manifest = describe(self.name, self.recipe, self.base.as_ref(), info);
+        manifest.made_in_s = start.elapsed().as_secs();
+        let manifest = self.writer.publish(manifest)?;
         Ok((manifest, lock))
     }
 
@@ -473,6 +452,32 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// An image of a recipe: one layer above its base. Its digest comes with publishing.
+fn describe(name: &str, recipe: &Recipe, base: Option<&Manifest>, layer: LayerInfo) -> Manifest {
+    let below = base.map(|base| base.layers.clone()).unwrap_or_default();
+    let mut environment = base.map(|base| base.environment.clone()).unwrap_or_default();
+    let name_of = |entry: &str| entry.split('=').next().map(str::to_owned);
+    environment.retain(|old| !recipe.environment.iter().any(|new| name_of(new) == name_of(old)));
+    environment.extend(recipe.environment.clone());
+    let rows: Vec<String> = base
+        .and_then(|base| base.language_rows.clone())
+        .into_iter()
+        .chain(recipe.language_rows.clone())
+        .collect();
+    Manifest {
+        name: name.to_owned(),
+        digest: String::new(),
+        layers: below.into_iter().chain([layer]).collect(),
+        environment,
+        working_directory: None,
+        user: None,
+        languages: recipe.languages.clone(),
+        language_rows: (!rows.is_empty()).then(|| rows.join("\n")),
+        source: format!("recipe {name}"),
+        made_in_s: 0,
+    }
+}
+
 /// The version of the image's Python, as in `python3.13`.
 fn python_version(merged: &Path) -> Result<String, ImageError> {
     let python = layer::find(&[merged], Path::new("/usr/bin/python3"));
@@ -558,5 +563,40 @@ fn remove(path: &Path) -> std::io::Result<()> {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digest of the image that the lock files of a recipe and of what is below it describe.
+    fn locked(recipes: &Recipes, name: &str) -> Manifest {
+        let recipe = recipes.recipe(name).unwrap();
+        let lock = recipes.lock(name).unwrap().unwrap_or_else(|| panic!("{name} has no lock file"));
+        let base = recipe.base.as_deref().map(|base| locked(recipes, base));
+        let found = base.as_ref().map(|base| base.digest.as_str()).unwrap_or_default();
+        assert_eq!(
+            lock.base, found,
+            "images/{name}/lock.toml names a base that no lock file describes: `assay image build \
+             {name} --again --write-lock`"
+        );
+        let layer = LayerInfo { digest: lock.layer, bytes: 0, entries: 0 };
+        let mut manifest = describe(name, &recipe, base.as_ref(), layer);
+        manifest.digest = manifest.digest_of();
+        manifest
+    }
+
+    #[test]
+    fn each_lock_file_names_the_image_that_its_bases_lock_file_describes() {
+        let recipes = Recipes::at(concat!(env!("CARGO_MANIFEST_DIR"), "/../images"));
+        let mut seen = 0;
+        for name in recipes.names().unwrap() {
+            if recipes.recipe(&name).unwrap().untested.is_none() {
+                locked(&recipes, &name);
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "{seen} recipes");
     }
 }

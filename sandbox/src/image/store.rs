@@ -78,7 +78,7 @@ impl Manifest {
     }
 
     /// The digest of what programs see. The name, the source and the time are not part of it.
-    fn digest_of(&self) -> String {
+    pub(super) fn digest_of(&self) -> String {
         let mut hasher = Sha256::new();
         let mut add = |text: &str| {
             hasher.update((text.len() as u64).to_le_bytes());
