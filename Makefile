@@ -76,7 +76,7 @@ tensorboard: libtorch
 # What the tests compile and run inside the sandbox, as Debian packages it: program=package. Rust is
 # not among them: slots show the toolchain that builds Assay itself.
 TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bin/node=nodejs \
-	/usr/bin/javac=default-jdk-headless /usr/bin/umoci=umoci /usr/bin/skopeo=skopeo \
+	/usr/bin/javac=default-jdk-headless /usr/bin/go=golang-go /usr/bin/umoci=umoci /usr/bin/skopeo=skopeo \
 	/usr/bin/pytest-3=python3-pytest /usr/share/java/junit4.jar=junit4 \
 	/usr/share/java/junit-jupiter-api.jar=junit5 /usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry \
 	/usr/bin/chromium=chromium /usr/bin/chromedriver=chromium-driver \

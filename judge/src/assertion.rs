@@ -11,6 +11,8 @@ use crate::language::Driver;
 
 const PYTHON: &str = concat!(include_str!("drivers/guard.py"), include_str!("drivers/driver.py"));
 const JAVASCRIPT: &str = include_str!("drivers/driver.js");
+/// What no candidate in Node may use, in a file of its own that its threads begin with.
+pub(crate) const DOORS: &str = include_str!("drivers/doors.js");
 const LOADER: &str = include_str!("drivers/loader.c");
 const C_SEAM: &str = include_str!("drivers/seam.h");
 const C_TAIL: &str = include_str!("drivers/tail.h");
@@ -63,8 +65,10 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
     let source = |content: Bytes| (parts.source_name.to_owned(), content);
     let file =
         |name: &str, text: &'static str| (name.to_owned(), Bytes::from_static(text.as_bytes()));
-    let interpreted = |name, text| Assembly {
-        files: vec![source(Bytes::copy_from_slice(parts.source)), file(name, text)],
+    let interpreted = |drivers: &[(&str, &'static str)]| Assembly {
+        files: std::iter::once(source(Bytes::copy_from_slice(parts.source)))
+            .chain(drivers.iter().map(|(name, text)| file(name, text)))
+            .collect(),
         stdin: format!("{}\n{}", secrets.proof.as_str(), parts.assertions).into(),
     };
     let entry = secrets.entry_name();
@@ -76,8 +80,8 @@ pub fn assemble(driver: Driver, parts: Parts<'_>, secrets: &Secrets) -> Assembly
         stdin: format!("{} {entry}\n", secrets.proof.as_str()).into(),
     };
     match driver {
-        Driver::Python => interpreted("driver.py", PYTHON),
-        Driver::Javascript => interpreted("driver.js", JAVASCRIPT),
+        Driver::Python => interpreted(&[("driver.py", PYTHON)]),
+        Driver::Javascript => interpreted(&[("driver.js", JAVASCRIPT), ("doors.js", DOORS)]),
         Driver::Native => {
             let extension = parts.source_name.rsplit('.').next().unwrap_or("c");
             let seam = C_SEAM.replace("ENTRY", &entry);

@@ -6,7 +6,7 @@
 mod identity;
 
 use bytes::Bytes;
-use sandbox::spec::{BOX_DIR, CollectFile, FileMode, InputFile, RelativePath, SpecError};
+use sandbox::spec::{BOX_DIR, CollectFile, FileMode, InputFile, Memory, RelativePath, SpecError};
 use sandbox::warm::Warmup;
 use sandbox::wasm::COMPILER;
 use sandbox::{Image, Limits, RunSpec};
@@ -203,7 +203,12 @@ pub fn plan(submission: &ValidSubmission, secrets: &Secrets) -> Result<Option<Pl
     };
     let (compile, box_files) =
         place(language, program.recipe, &program.files, &names, &program.extra)?;
-    let base = run_spec(language, program.recipe, &names, &[])?.limits(submission.limits)?;
+    let memory = match (&problem.task, &language.assertions) {
+        (Task::Assertions { .. }, Some((driver, _))) => driver.memory(),
+        _ => Memory::Own,
+    };
+    let base = run_spec(language, program.recipe, &names, &[])?.memory(memory);
+    let base = base.limits(submission.limits)?;
     let tests = match &problem.task {
         Task::Stdio(stdio) => {
             let stage = |case| stage(&base, case, submission);

@@ -32,14 +32,14 @@ use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::unistd::Pid;
 
-use crate::child::RUN_ID;
+use crate::child::{CLOSED_ID, RUN_ID};
 use crate::control::{self, BuildRequest, Reply};
 use crate::image::Entry;
 use crate::kernel::gauges::{Door, Gauges};
 use crate::kernel::process::{self, Fork, fork_into_pid_namespace};
 use crate::kernel::seccomp::{Filter, Section};
 use crate::kernel::{credentials, descriptors, mount, network};
-use crate::limits::WRITABLE_INODES_MAX;
+use crate::limits::{LOADER_BYTES_MAX, WRITABLE_INODES_MAX};
 use crate::meters::Meters;
 use crate::privilege::Privilege;
 use crate::resident::{Footprint, PLACES, Place, Resident, SHARED_MEMORY_DIR, Use};
@@ -47,6 +47,9 @@ use crate::run::Launcher;
 
 /// An empty folder in every slot, shown in place of what programs may not see.
 const EMPTY_DIR: &str = "/.empty";
+
+/// The dynamic loaders of the C libraries, glibc's and musl's: what executables name as theirs.
+const LOADERS: [&str; 2] = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"];
 
 /// A step that failed. Its name travels to the supervisor.
 pub(crate) struct Fault {
@@ -298,9 +301,30 @@ impl Stage {
         }
         mount::make_read_only(&devices, MsFlags::MS_NOEXEC).step("make /dev read-only")?;
         match request.privilege {
-            Privilege::Root => Ok(()),
+            Privilege::Root => self.close_loaders(request),
             Privilege::Rootless => self.assemble_rootless(),
         }
+    }
+
+    /// Shows each loader as a copy that runs with closed memory may execute and not read. Compilers read
+    /// them, so the right hangs on a group, and not on the file alone.
+    fn close_loaders(&self, request: &BuildRequest) -> Result<(), Fault> {
+        for loader in LOADERS {
+            let found = mount::file_inside(&self.root, Path::new(loader));
+            let Some(target) = found.step(format!("look for {loader}"))? else { continue };
+            let step = || format!("show {loader}");
+            let bytes = fs::metadata(&target).step(step())?.len();
+            if bytes > LOADER_BYTES_MAX {
+                continue;
+            }
+            let copy = self.base.join(loader.replace('/', "_"));
+            fs::copy(&target, &copy).step(step())?;
+            let (owner, group) = (request.id_base, request.id_base + CLOSED_ID);
+            chown(&copy, Some(owner), Some(group)).step(step())?;
+            fs::set_permissions(&copy, PermissionsExt::from_mode(0o715)).step(step())?;
+            mount::bind_read_only(&copy, &target).step(step())?;
+        }
+        Ok(())
     }
 
     /// Shows the folders of the writable layer in a root that is otherwise read-only.

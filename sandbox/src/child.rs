@@ -16,6 +16,10 @@ use crate::privilege::Privilege;
 
 /// The user and group that programs run as, inside the slot.
 pub(crate) const RUN_ID: u32 = 1000;
+/// The group of runs whose memory is closed. It may execute the slot's dynamic loaders and not read them,
+/// as the builder arranges; and who executes what it may not read, or is loaded by it, is not dumpable
+/// (`execve(2)`, `PR_SET_DUMPABLE(2const)`): the kernel then keeps `/proc/PID/mem` for the slot's root.
+pub(crate) const CLOSED_ID: u32 = 1001;
 
 /// Where the child is. Its number travels to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub(crate) struct Setup<'a> {
     /// Where there are no groups.
     pub(crate) stand_ins: Option<[(c_int, u64); 2]>,
     pub(crate) privilege: Privilege,
+    /// Supplementary groups of the run.
+    pub(crate) supplementary: &'a [u32],
     /// What the resident may call and the program may not.
     pub(crate) filter: Option<&'a Filter>,
     /// For a template: its end of the socket, which becomes descriptor 3. Else `-1`.
@@ -182,7 +188,7 @@ fn steps(setup: &mut Setup<'_>) -> in_child::Step {
     setup.step = SetupStep::Credentials;
     in_child::lock_secure_bits()?;
     match setup.privilege {
-        Privilege::Root => in_child::become_user(RUN_ID, RUN_ID)?,
+        Privilege::Root => in_child::become_user(RUN_ID, RUN_ID, setup.supplementary)?,
         // The slot has one identity, and this is it.
         Privilege::Rootless => {}
     }
@@ -237,7 +243,8 @@ fn template_steps(setup: &mut Setup<'_>) -> in_child::Step {
 /// meanwhile, so that none escapes by forking.
 pub(crate) extern "C" fn enter_to_kill(errno: *mut c_void) -> c_int {
     crate::kernel::process::with_argument(errno, |errno: &mut c_int| {
-        let done = in_child::become_user(RUN_ID, RUN_ID).and_then(|()| in_child::kill_own_user());
+        let done =
+            in_child::become_user(RUN_ID, RUN_ID, &[]).and_then(|()| in_child::kill_own_user());
         *errno = done.err().unwrap_or(0);
     });
     0

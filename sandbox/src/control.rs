@@ -94,6 +94,8 @@ pub(crate) struct RunRequest {
     /// Path and largest size of each file to collect.
     pub(crate) collect: Vec<(String, u64)>,
     pub(crate) limits: Limits,
+    /// Whether its processes may not open their memory.
+    pub(crate) has_closed_memory: bool,
     /// Whether a descriptor for standard input is attached.
     pub(crate) has_stdin: bool,
     /// Whether one for standard output is, after it.

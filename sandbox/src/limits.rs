@@ -142,6 +142,8 @@ pub const LAYERS_MAX: usize = 24;
 /// Bytes of an image's manifest or configuration, ours or another tool's.
 pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 
+/// Bytes of a dynamic loader; what is larger is none.
+pub(crate) const LOADER_BYTES_MAX: u64 = 1 << 20;
 /// Inodes of a slot's writable layer.
 pub(crate) const WRITABLE_INODES_MAX: u64 = 16 << 10;
 /// Bytes of one control message; larger payloads travel in a memory file beside it.

@@ -16,7 +16,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
 use crate::audience::{Attended, Audience};
-use crate::child::{self, Ceilings, RESOURCES, Setup, SetupStep};
+use crate::child::{self, CLOSED_ID, Ceilings, RESOURCES, Setup, SetupStep};
 use crate::control::RunRequest;
 use crate::kernel::descriptors::output_pipe;
 use crate::kernel::gauges::{Door, Verge};
@@ -257,6 +257,7 @@ impl Launcher {
             resources,
             stand_ins,
             privilege: self.privilege,
+            supplementary: if request.has_closed_memory { &[CLOSED_ID] } else { &[] },
             filter: self.filter.as_ref(),
             control: -1,
             step: SetupStep::Clone,

@@ -32,7 +32,7 @@ use crate::outcome::{Captured, Collected, Outcome};
 use crate::privilege::Privilege;
 use crate::registry::{self, Claim};
 use crate::resets::OnReset;
-use crate::spec::{FileMode, InputFile, RunSpec, Streams};
+use crate::spec::{FileMode, InputFile, Memory, RunSpec, Streams};
 use crate::warm::Warmup;
 
 /// The name under which this program is started to become a slot.
@@ -269,6 +269,7 @@ impl Slot {
                 .map(|file| (file.path.as_str().to_owned(), file.bytes_max))
                 .collect(),
             limits: spec.limits,
+            has_closed_memory: spec.memory == Memory::Closed,
             has_stdin: stdin.is_some(),
             has_stdout: stdout.is_some(),
             has_stderr: stderr.is_some(),

@@ -130,6 +130,18 @@ pub struct Streams {
     pub stderr: Option<OwnedFd>,
 }
 
+/// Who may open the memory of a run's processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// Each process its own, as on any machine.
+    #[default]
+    Own,
+    /// None of them, not even its own: `/proc/PID/mem` and its like are the slot's root's. Its processes do not
+    /// see each other in `/proc`, and do not read their own environment there. Holds for what the slot's
+    /// dynamic loader loads, and not where the service has no root.
+    Closed,
+}
+
 /// One program, ready to run.
 #[derive(Clone, Debug)]
 pub struct RunSpec {
@@ -139,6 +151,7 @@ pub struct RunSpec {
     pub(crate) files: Vec<InputFile>,
     pub(crate) collect: Vec<CollectFile>,
     pub(crate) limits: Limits,
+    pub(crate) memory: Memory,
 }
 
 impl RunSpec {
@@ -159,7 +172,14 @@ impl RunSpec {
             files: Vec::new(),
             collect: Vec::new(),
             limits: Limits::default(),
+            memory: Memory::Own,
         })
+    }
+
+    /// Sets who may open its memory.
+    #[must_use]
+    pub fn memory(self, memory: Memory) -> Self {
+        Self { memory, ..self }
     }
 
     /// Sets the whole environment, `NAME=value` each.

@@ -137,7 +137,9 @@ impl Interpreter {
         let equal = |ours: &[String], theirs: &[Vec<u8>]| {
             ours.iter().map(String::as_bytes).eq(theirs.iter().map(Vec::as_slice))
         };
+        // A copy is not loaded by the slot's loader, which is what closes the memory.
         self.failures < FAILURES_MAX
+            && !request.has_closed_memory
             && equal(&self.warmup.argv, &request.argv)
             && equal(&self.warmup.env, &request.env)
     }
@@ -184,6 +186,7 @@ impl Interpreter {
             resources: RESOURCES_OF_TEMPLATE,
             stand_ins: None,
             privilege: Privilege::Root,
+            supplementary: &[],
             filter: None,
             control: theirs.as_raw_fd(),
             step: SetupStep::Clone,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use sandbox::outcome::Termination;
+use sandbox::spec::Memory;
 use sandbox::{Limits, RunSpec};
 
 use crate::ground::{Ground, expect_end, expect_stdout, python, text};
@@ -21,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             only_three_descriptors_are_open,
             the_program_has_no_privilege,
             the_program_sees_its_own_processes_only,
+            closed_memory_is_nobodys_and_the_rest_of_proc_is_there,
             the_root_is_read_only,
             there_is_no_network,
             the_host_name_is_not_the_hosts,
@@ -110,6 +112,43 @@ async fn the_program_has_no_privilege() -> Result<()> {
          CapAmb {none}\nNoNewPrivs 1\nSeccomp 2\n"
     );
     expect_stdout(&ground.run(python(code)?).await?, &expected)?;
+    ground.close().await
+}
+
+/// The program, one that it forks, and one that it starts look at the program's files; then it tries to undo it.
+async fn closed_memory_is_nobodys_and_the_rest_of_proc_is_there() -> Result<()> {
+    let look = "import os, subprocess, sys\n\
+                def opened(pid):\n    names = []\n    \
+                for name in ('mem', 'environ', 'maps', 'stat', 'status', 'fd/0'):\n        \
+                try: open(f'/proc/{pid}/{name}', 'rb').close()\n        \
+                except OSError: continue\n        names.append(name)\n    return names\n\
+                if len(sys.argv) > 1: print(opened(sys.argv[1])); sys.exit()\n\
+                print(opened('self'), os.readlink('/proc/self/exe') == os.path.realpath(sys.executable), flush=True)\n\
+                pid = os.getpid()\n\
+                if os.fork() == 0: print(opened(pid), flush=True); os._exit(0)\n\
+                os.wait()\n\
+                again = subprocess.run([sys.executable, '-c', open(0, closefd=False).read(), str(pid)], \
+                capture_output=True, text=True, stdin=subprocess.DEVNULL)\nprint(again.stdout, end='')\n\
+                print(os.getgroups(), 'libc.so' in open('/proc/self/maps').read())";
+    let spec = |memory| Ok::<_, anyhow::Error>(python(look)?.stdin(look)?.memory(memory));
+    let ground = Ground::new(1).await?;
+    let all = "['mem', 'environ', 'maps', 'stat', 'status', 'fd/0']";
+    let own = format!("{all} True\n{all}\n{all}\n[] True\n");
+    expect_stdout(&ground.run(spec(Memory::Own)?).await?, &own)?;
+    let closed = "['maps', 'stat', 'status', 'fd/0'] True\n[]\n[]\n[1001] True\n";
+    expect_stdout(&ground.run(spec(Memory::Closed)?).await?, closed)?;
+    // The compiler reads the loader that such runs may not, and what it makes is closed as well.
+    let native = "printf '#include <stdio.h>\\nint main(void) { puts(fopen(\"/proc/self/mem\", \"r\") ? \"open\" : \"closed\"); }' \
+                  > a.c && gcc -o a a.c && ./a";
+    let compiled = |memory| {
+        let spec =
+            RunSpec::new(["/bin/sh", "-c", native])?.env(["PATH=/usr/bin:/bin", "TMPDIR=/tmp"])?;
+        let limits = Limits { cpu_time: Duration::from_secs(10), ..Limits::default() };
+        Ok::<_, anyhow::Error>(spec.limits(limits)?.memory(memory))
+    };
+    expect_stdout(&ground.run(compiled(Memory::Own)?).await?, "open\n")?;
+    let outcome = ground.run(compiled(Memory::Closed)?).await?;
+    ensure!(outcome.stdout.bytes.is_empty(), "a loader was read");
     ground.close().await
 }
 

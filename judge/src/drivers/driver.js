@@ -18,6 +18,7 @@
   const defineProperty = Object.defineProperty;
   const run = vm.runInThisContext;
 
+  require('./doors.js');
   const input = fs.readFileSync(0, 'utf8');
   fs.closeSync(0);
   if (fs.openSync('/dev/null', 'r') !== 0) throw new Error('standard input could not be replaced');

@@ -217,6 +217,8 @@ def watch(trusted, told, looked):
             elif refused(event, args, frame):
                 write(told, b"\nassay-flag inspects_memory\n")
                 leave(97)
+            elif event == "import" and type(args[1]) is str and args[1].startswith(TREE) and not trusted(args[1]):
+                write(told, b"\nassay-flag native_code\n")
         finally:
             busy.discard(me)
 

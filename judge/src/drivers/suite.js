@@ -103,10 +103,7 @@ module.exports = async function* reporter(events) {
     }).enable();
   }
 
-  // What would show the runner or its memory: resources of tests, heap, debugger, native code.
-  const closed = () => {
-    throw new Error('this is closed while tests run');
-  };
+  require('./doors.js');
   const lock = (object, name, value) => {
     try {
       Object.defineProperty(object, name, { value, writable: false, configurable: false });
@@ -126,25 +123,6 @@ module.exports = async function* reporter(events) {
       },
     });
   };
-  const doors = {
-    async_hooks: ['createHook', 'executionAsyncResource'],
-    v8: ['getHeapSnapshot', 'writeHeapSnapshot', 'setFlagsFromString', 'queryObjects', 'startupSnapshot'],
-    inspector: ['Session', 'open', 'url', 'console'],
-    'inspector/promises': ['Session', 'open', 'url', 'console'],
-    repl: ['start', 'REPLServer'],
-  };
-  for (const [name, members] of Object.entries(doors)) {
-    let door;
-    try {
-      door = require(name);
-    } catch {
-      continue;
-    }
-    for (const member of members) if (member in door) lock(door, member, closed);
-  }
-  for (const name of ['binding', '_linkedBinding', 'dlopen', '_debugProcess', '_debugEnd']) lock(process, name, closed);
-  require('module').syncBuiltinESMExports();
-
   // What decides whether a test passes cannot be replaced; what carries the results must not be.
   for (const fixed of [assert, assert.strict, test, test.mock]) {
     for (const name of keys(fixed)) {

@@ -61,6 +61,7 @@ pub fn raised(stderr: &[u8]) -> Vec<Flag> {
         .filter_map(|line| match line.strip_prefix(REPORT)? {
             "inspects_memory" => Some(Flag::InspectsMemory),
             "spawns_process" => Some(Flag::SpawnsProcess),
+            "native_code" => Some(Flag::NativeCode),
             _ => None,
         })
         .collect();

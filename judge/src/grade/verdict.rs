@@ -49,6 +49,8 @@ pub enum Flag {
     InspectsMemory,
     /// The program started another.
     SpawnsProcess,
+    /// Tests ran beside machine code that a build made, which could have written their results.
+    NativeCode,
     /// The program changed what runs its tests, or made a test that must fail pass.
     TampersTests,
     /// The program wrote what looks like a report of its tests.
@@ -71,7 +73,8 @@ impl Flag {
             | Self::SpawnsProcess
             | Self::TampersTests
             | Self::ForgedReport => true,
-            Self::ProtectedPath | Self::NoCode | Self::NoAnswer => false,
+            // Honest repositories have such modules, too.
+            Self::NativeCode | Self::ProtectedPath | Self::NoCode | Self::NoAnswer => false,
         }
     }
 
@@ -82,6 +85,7 @@ impl Flag {
             Self::Incomplete => "incomplete",
             Self::InspectsMemory => "inspects_memory",
             Self::SpawnsProcess => "spawns_process",
+            Self::NativeCode => "native_code",
             Self::TampersTests => "tampers_tests",
             Self::ForgedReport => "forged_report",
             Self::ProtectedPath => "protected_path",

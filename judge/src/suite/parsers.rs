@@ -71,6 +71,8 @@ impl Parser {
 /// What was found, in order.
 #[derive(Debug, Default)]
 struct Found {
+    /// Tests that began, where their end may be missing.
+    begun: Vec<String>,
     results: Vec<Entry>,
 }
 
@@ -86,9 +88,17 @@ impl Found {
         }
     }
 
+    /// A test that began; one that says no more did not end.
+    fn begin(&mut self, name: String) {
+        let fits = !name.is_empty() && name.len() <= SUITE_NAME_BYTES_MAX;
+        if fits && self.begun.len() <= SUITE_TESTS_MAX {
+            self.begun.push(name);
+        }
+    }
+
     fn report(self) -> Report {
         let mut known = std::collections::HashSet::new();
-        let names = self.results.iter().map(|entry| &entry.0);
+        let names = self.begun.iter().chain(self.results.iter().map(|entry| &entry.0));
         let collected = names.filter(|name| known.insert(*name)).cloned().collect();
         Report { control: true, collected, results: self.results, ..Report::default() }
     }
@@ -174,18 +184,25 @@ fn tap(text: &str, found: &mut Found) {
     }
 }
 
-/// One event a line; a test's name is that of Go, with its package where there are several.
+/// One event a line; a test's name is that of Go. A test that panics is told as one that failed, after what
+/// the runtime wrote about it.
 fn go_json(line: &str, found: &mut Found) {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Event {
         action: String,
         test: Option<String>,
+        output: Option<String>,
     }
-    let Ok(Event { action, test: Some(test) }) = serde_json::from_str::<Event>(line) else {
+    let Ok(Event { action, test: Some(test), output }) = serde_json::from_str::<Event>(line) else {
         return;
     };
+    let output = output.unwrap_or_default();
     match action.as_str() {
+        "run" => found.begin(test),
+        "output" if output.starts_with("panic: ") => {
+            found.add(test, Came::Crashed, output.trim_end());
+        }
         "pass" => found.add(test, Came::Passed, ""),
         "fail" => found.add(test, Came::Failed, ""),
         "skip" => found.add(test, Came::Skipped, ""),
@@ -360,6 +377,11 @@ mod tests {
             read(Parser::GoJson, go),
             named(&[("TestA", Came::Passed), ("TestB/x", Came::Failed)])
         );
+        let ends = "{\"Action\":\"run\",\"Test\":\"TestA\"}\n{\"Action\":\"output\",\"Test\":\"TestA\",\"Output\":\"panic: 3 [recovered]\\n\"}\n{\"Action\":\"fail\",\"Test\":\"TestA\"}\n{\"Action\":\"run\",\"Test\":\"TestB\"}\n";
+        let expected = named(&[("TestA", Came::Crashed), ("TestA", Came::Failed)]);
+        assert_eq!(read(Parser::GoJson, ends), expected);
+        let report = Parser::GoJson.read(ends.as_bytes(), 1);
+        assert_eq!(report.collected, ["TestA", "TestB"]);
         let cargo = "running 3 tests\ntest a::b ... ok\ntest c - should panic ... ok\ntest d ... FAILED\ntest e ... ignored, why\ntest result: FAILED. 2 passed\n";
         let expected = named(&[
             ("a::b", Came::Passed),

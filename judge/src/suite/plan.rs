@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::tree::{Tree, TreeError};
 use super::{Repository, Session, Subject, Suite};
-use crate::assertion::Secrets;
+use crate::assertion::{DOORS, Secrets};
 use crate::grade::{Flag, Secret, detect};
 use crate::java;
 use crate::language::{Framework, Language, Recipe};
@@ -106,6 +106,7 @@ pub fn program(
     env.push("PYTEST_DISABLE_PLUGIN_AUTOLOAD=1".to_owned());
     let own: Vec<&str> = suite.files.iter().map(|(name, _)| name.as_str()).collect();
     let spec = RunSpec::new(names.fill(&recipe.run))?
+        .memory(framework.memory())
         .env(env)?
         .stdin(stdin(suite, &own, &[path], &secrets.proof))?
         .limits(submission.limits)?;
@@ -209,6 +210,7 @@ pub fn session(
         }
     };
     let spec = RunSpec::new(argv)?
+        .memory(suite.framework().map(Framework::memory).unwrap_or_default())
         .env(environment(language))?
         .stdin(stdin)?
         .collect(collect)?
@@ -261,7 +263,7 @@ fn driver(framework: Framework, entry: &str) -> Vec<(String, Bytes)> {
     };
     match framework {
         Framework::Pytest | Framework::Unittest => vec![text("suite.py", PYTHON)],
-        Framework::NodeTest => vec![text("suite.js", JAVASCRIPT)],
+        Framework::NodeTest => vec![text("suite.js", JAVASCRIPT), text("doors.js", DOORS)],
         Framework::Junit4 => java(JUNIT_4),
         Framework::Junit5 => java(JUNIT_5),
     }

@@ -9,8 +9,10 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -156,6 +158,24 @@ pub(crate) fn all_processes(target: &Path) -> io::Result<OwnedFd> {
 pub(crate) fn process_files(target: &Path) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     Ok(mount(Some("proc"), target, Some("proc"), flags, Some("hidepid=invisible"))?)
+}
+
+/// Where the file `path` lies that programs in the new root `root` see, whose links lead nowhere else;
+/// `None` where there is none.
+pub(crate) fn file_inside(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let root = fs::File::open(root)?;
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let found = match openat2(&root, path, how) {
+        Ok(found) => fs::File::from(found),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    if !found.metadata()?.is_file() {
+        return Ok(None);
+    }
+    fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).map(Some)
 }
 
 /// Hides a file behind an empty one, a folder behind an empty folder.

@@ -421,9 +421,10 @@ pub(crate) mod in_child {
 
     /// Becomes `uid` and `gid` for good, with no other groups. All capabilities go with it
     /// (`capabilities(7)`, effect of user ID changes).
-    pub(crate) fn become_user(uid: u32, gid: u32) -> Step {
-        // SAFETY: a zero count with a null pointer empties the list.
-        check(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) })?;
+    pub(crate) fn become_user(uid: u32, gid: u32, supplementary: &[u32]) -> Step {
+        let (count, groups) = (supplementary.len(), supplementary.as_ptr());
+        // SAFETY: so many numbers lie there; a zero count empties the list.
+        check(unsafe { libc::syscall(libc::SYS_setgroups, count, groups) })?;
         // SAFETY: integers only.
         check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
         // SAFETY: integers only.

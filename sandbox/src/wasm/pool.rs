@@ -327,6 +327,8 @@ impl Worker {
             files: slot::headers(&spec.files),
             collect: collect.map(|it| (it.path.as_str().to_owned(), it.bytes_max)).collect(),
             limits: spec.limits,
+            // A module has no way to open anything of its worker.
+            has_closed_memory: false,
             has_stdin: stdin.is_some(),
             has_stdout: stdout.is_some(),
             has_stderr: stderr.is_some(),

@@ -27,7 +27,7 @@ use crate::kernel::seccomp::Filter;
 use crate::kernel::{credentials, descriptors};
 use crate::outcome::{Collected, Outcome};
 use crate::resets::ResetTimes;
-use crate::spec::{CollectFile, FileMode, InputFile, RelativePath, RunSpec, Streams};
+use crate::spec::{CollectFile, FileMode, InputFile, Memory, RelativePath, RunSpec, Streams};
 
 /// The name under which this program is started to become a worker.
 pub(crate) const WORKER_NAME: &str = "assay-wasm";
@@ -290,5 +290,6 @@ fn read_spec(request: RunRequest, payload: &mut Payload) -> io::Result<RunSpec> 
         files: read_files(&request.files, payload)?,
         collect: request.collect.into_iter().map(collect).collect::<io::Result<_>>()?,
         limits: request.limits,
+        memory: Memory::Own,
     })
 }

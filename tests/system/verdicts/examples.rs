@@ -16,6 +16,7 @@ pub(super) fn all() -> Vec<Format> {
     all.extend([assertions("python"), assertions("javascript"), assertions_cpp()]);
     all.extend([pytest(), unittest(), node_test(), junit("junit4"), junit("junit5")]);
     all.extend([repository(), repository_node(), repository_command(), repository_cargo()]);
+    all.push(repository_go());
     all
 }
 
@@ -472,5 +473,39 @@ fn repository_cargo() -> Format {
         problem,
         limits: json!({"cpu_time_ms": 10_000, "memory_bytes": 1 << 30, "output_bytes": 1 << 20}),
         cells,
+    }
+}
+
+const TEST_ADD_GO: &str = "package adder\n\nimport \"testing\"\n\nfunc TestSmall(t *testing.T) {\n\tif got := Add(1, 2); got != 3 {\n\t\tt.Fatalf(\"Add(1, 2) = %d\", got)\n\t}\n}\n\nfunc TestNegative(t *testing.T) {\n\tif got := Add(-1, -2); got != -3 {\n\t\tt.Fatalf(\"Add(-1, -2) = %d\", got)\n\t}\n}\n";
+
+/// The real `go test`, of the toolchain that the slots show; its standard library lies there compiled.
+fn repository_go() -> Format {
+    let go = |body: &str| {
+        let imports = "import (\n\t\"bytes\"\n\t\"os\"\n)\n\nvar _, _ = bytes.Repeat, os.Exit\n";
+        format!("package adder\n\n{imports}\nfunc Add(a, b int) int {{\n\t{body}\n}}\n")
+    };
+    let source = ("add.go", go("return a - b - 4"));
+    let run = json!({"command": ["go", "test", "-json", "."], "parser": "go_json"});
+    let names = ["TestSmall", "TestNegative"];
+    let mut problem = tree(source, ("add_test.go", TEST_ADD_GO), &run, names);
+    problem["base"]["files"]["go.mod"] = json!("module example/adder\n\ngo 1.19\n");
+    problem["build"] = json!([["go", "build", "."]]);
+    let all = [
+        "return a + b",
+        "return (a + b) & 0xff",
+        "for {\n\t}",
+        "var x [][]byte\n\tfor {\n\t\tx = append(x, bytes.Repeat([]byte{1}, 1<<20))\n\t}",
+        "for {\n\t\tos.Stderr.Write(bytes.Repeat([]byte(\"x\"), 1<<16))\n\t}",
+        "panic(a)",
+    ];
+    let wrap = edit("add.go", go);
+    let broken = Is(wrap("return a +"));
+    Format {
+        name: "repository_go",
+        about: "repository, `go test`",
+        language: "go",
+        problem,
+        limits: json!({"cpu_time_ms": 8000, "memory_bytes": 1 << 30, "output_bytes": 1 << 20}),
+        cells: bodies(&all, wrap, broken, Never(NO_CHECKER_TESTS)),
     }
 }
