@@ -22,6 +22,8 @@ pub const NEW_LAYERS_MAX: usize = 256;
 pub const TRAJECTORY_TOKENS_MAX: usize = 1 << 17;
 /// Sequences decoded at once.
 pub const SLOTS_MAX: usize = 4096;
+/// Tables of sequences in one iteration.
+pub const TABLES_MAX: usize = 1024;
 /// Rows of logits that exist at once: `[rows, vocabulary]` is the largest tensor of training.
 pub const LOGIT_ELEMENTS_MAX: usize = 1 << 26;
 /// Tensors of one checkpoint.

@@ -321,10 +321,11 @@ fn backend(config: &RunConfig, crew: &Crew, learner: &Learner) -> Result<Box<dyn
         return Ok(Box::new(engines.map_err(|reason| anyhow!(reason))?));
     }
     if crew.workers.is_empty() {
-        return Ok(Box::new(setup::local_backend(&learner.policy, &learner.options)?));
+        let local = setup::local_backend(&learner.policy, &learner.options)?;
+        return Ok(Box::new(local.in_tables(config.rollout.tables)));
     }
     let pool = WorkerPool::new(crew.workers.clone(), lease).map_err(|reason| anyhow!(reason))?;
-    Ok(Box::new(pool))
+    Ok(Box::new(pool.in_tables(config.rollout.tables)))
 }
 
 /// Runs what is not finished yet, arm by arm within each seed; then draws and tabulates.
