@@ -50,6 +50,8 @@ pub const JUDGE_REQUESTS_MAX: usize = 64;
 pub const JUDGE_DEADLINE_MS_MAX: usize = 86_400_000;
 /// Attempts at one judge request.
 pub const JUDGE_ATTEMPTS_MAX: u32 = 16;
+/// How long the first look whether anybody listens may take.
+pub const HEARD_TIME_MAX: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts.
 pub const JUDGE_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Iterations in a row without a single valid reward after which a run gives up.
