@@ -74,9 +74,11 @@ impl ReplayStore {
     /// # Errors
     /// A file that is locked by another run, broken, or cannot be made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
-            other => StoreError::Database(format!("{}: {other}", path.display())),
+        let database = Database::create(path).map_err(|error| {
+            if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+                return StoreError::InUse(path.to_owned());
+            }
+            StoreError::Database(format!("{}: {error}", path.display()))
         })?;
         let transaction = database.begin_write().map_err(failed)?;
         transaction.open_table(BATCHES).map_err(failed)?;
