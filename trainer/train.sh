@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the service and one training for each seed, then draws the learning curves.
+# Runs the service and one training for each seed, each from its start, then draws the learning curves.
 #
 # usage: trainer/train.sh CONFIG FOLDER SEED...
 set -euo pipefail
@@ -15,12 +15,19 @@ target/release/assay serve --listen "127.0.0.1:$port" > "$folder/service.log" 2>
 service=$!
 trap 'kill "$service" 2>/dev/null || true; wait "$service" 2>/dev/null || true' EXIT
 
-# Ready once it answers; it starts its slots first.
-for _ in $(seq 300); do
-	if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then break; fi
-	kill -0 "$service" || { cat "$folder/service.log" >&2; exit 1; }
+# Ready once it says so; it starts its slots first. That somebody listens there is not enough: it may be
+# another program, because of which ours is gone.
+ready() { grep -q "listens on" "$folder/service.log"; }
+gone() { ! kill -0 "$service" 2> /dev/null; }
+for _ in $(seq 600); do
+	if ready || gone; then break; fi
 	sleep 0.1
 done
+if gone || ! ready; then
+	echo "the service of Assay has not come up at port $port:" >&2
+	cat "$folder/service.log" >&2
+	exit 1
+fi
 
 runs=()
 for seed in "$@"; do

@@ -137,6 +137,9 @@ pub struct RolloutConfig {
     pub tokens_per_iteration: usize,
     /// Sequences decoded at once.
     pub slots: usize,
+    /// In how many tables an iteration's sequences are sampled, each by one sampler as a whole: then the
+    /// bytes of a run do not depend on who samples. 0: as many as there are samplers at the time.
+    pub tables: usize,
     /// Train steps by which sampling may be behind training: eta. 0 is the synchronous run.
     pub staleness: u64,
     /// Versions that one group may span beyond that before it is dropped.
@@ -277,6 +280,7 @@ impl Default for RolloutConfig {
             tokens_max: 64,
             tokens_per_iteration: 0,
             slots: 256,
+            tables: 0,
             staleness: 1,
             span_max: 8,
             off_policy: OffPolicy::Composite,

@@ -42,7 +42,7 @@ const OPMD_AND_REST: &[Arm] = &[
 ];
 
 /// All experiments.
-pub const EXPERIMENTS: &[Experiment] = &[
+pub const EXPERIMENTS: [Experiment; 6] = [
     Experiment {
         name: "opmd_rest",
         question: "mirror descent against self-training on the same number of samples",
@@ -156,8 +156,8 @@ impl Experiment {
 
 /// The experiment of this name.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Experiment> {
-    EXPERIMENTS.iter().find(|experiment| experiment.name == name)
+pub fn find(name: &str) -> Option<Experiment> {
+    EXPERIMENTS.into_iter().find(|experiment| experiment.name == name)
 }
 
 /// First and last value of each figure in each arm, mean and confidence interval over seeds, as a

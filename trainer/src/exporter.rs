@@ -1,6 +1,6 @@
 //! The figures of a run for Prometheus, over HTTP.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -9,12 +9,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-/// Answers at `address` for as long as the process lives; returns where, for port 0 takes a free one.
+/// Answers for as long as the process lives; returns where, for port 0 takes a free one.
 ///
 /// # Errors
-/// An address that cannot be listened at, or no thread.
-pub fn serve(address: &str, registry: Registry) -> std::io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind(address)?;
+/// A listener that is none, or no thread.
+pub fn serve(listener: TcpListener, registry: Registry) -> std::io::Result<SocketAddr> {
     listener.set_nonblocking(true)?;
     let bound = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -22,6 +22,8 @@ pub const NEW_LAYERS_MAX: usize = 256;
 pub const TRAJECTORY_TOKENS_MAX: usize = 1 << 17;
 /// Sequences decoded at once.
 pub const SLOTS_MAX: usize = 4096;
+/// Tables of sequences in one iteration.
+pub const TABLES_MAX: usize = 1024;
 /// Rows of logits that exist at once: `[rows, vocabulary]` is the largest tensor of training.
 pub const LOGIT_ELEMENTS_MAX: usize = 1 << 26;
 /// Tensors of one checkpoint.
@@ -48,6 +50,8 @@ pub const JUDGE_REQUESTS_MAX: usize = 64;
 pub const JUDGE_DEADLINE_MS_MAX: usize = 86_400_000;
 /// Attempts at one judge request.
 pub const JUDGE_ATTEMPTS_MAX: u32 = 16;
+/// How long the first look whether anybody listens may take.
+pub const HEARD_TIME_MAX: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts.
 pub const JUDGE_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Iterations in a row without a single valid reward after which a run gives up.

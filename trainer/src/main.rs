@@ -1,6 +1,7 @@
 //! The command line of the trainer.
 
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -13,6 +14,7 @@ use trainer::parallel::{Reduce, Single, TcpRanks};
 use trainer::rollout::engine::Backend;
 use trainer::rollout::external::{EngineKind, EngineOptions, ExternalEngines};
 use trainer::rollout::pool::WorkerPool;
+use trainer::rollout::store::ReplayStore;
 use trainer::rollout::worker;
 use trainer::setup::Learner;
 use trainer::train::{Parts, Run};
@@ -72,7 +74,7 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
         /// How many seeds, from 1
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
         seeds: u64,
         /// The folder of configurations
         #[arg(long, value_name = "FOLDER", default_value = "trainer/configs")]
@@ -100,8 +102,8 @@ struct RunArguments {
     /// The configuration, TOML
     config: PathBuf,
     /// Where the run is kept
-    #[arg(long, value_name = "FOLDER")]
-    out: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
     /// Change a key of the configuration, such as algorithm.tau=0.5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -176,8 +178,10 @@ fn main() -> Result<()> {
         }
         Command::Selftest { device } => selftest(&device),
         Command::Experiment { name, out, seeds, configs, settings } => {
-            let found = experiment::find(&name).ok_or_else(|| anyhow!("no experiment {name}"))?;
-            run_experiment(found, &out, (seeds, &configs), &settings)
+            let all = || experiment::EXPERIMENTS.map(|experiment| experiment.name).join(", ");
+            let found = experiment::find(&name)
+                .ok_or_else(|| anyhow!("no experiment {name}; there are: {}", all()))?;
+            run_experiment(&found, &out, (seeds, &configs), &settings)
         }
         Command::Plot { runs, out, figures } => {
             let figures: Vec<&str> = figures.iter().map(String::as_str).collect();
@@ -190,10 +194,11 @@ fn main() -> Result<()> {
 
 fn run(arguments: &RunArguments) -> Result<()> {
     let config = RunConfig::read(&arguments.config, &arguments.settings)?;
-    if arguments.dry_run {
+    // Absent with `--dry-run` alone.
+    let Some(out) = arguments.out.as_ref().filter(|_| !arguments.dry_run) else {
         view::print(config.resolved().trim_end());
         return Ok(());
-    }
+    };
     let device = device::open(&arguments.device).map_err(|reason| anyhow!(reason))?;
     tch::set_num_threads(arguments.threads);
     let engines = arguments.engine.zip(arguments.weights.clone());
@@ -204,7 +209,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
         ranks: arguments.ranks.unwrap_or(1),
         metrics: arguments.metrics.clone(),
     };
-    train(config, (&arguments.out, device), &crew, &mut WarmStarts::default())
+    train(config, (out, device), &crew, &mut WarmStarts::default())
 }
 
 impl Place {
@@ -223,7 +228,8 @@ fn worker(config: &Path, listen: &str, place: &Place) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(listen).await?;
+        let listener = tokio::net::TcpListener::bind(listen).await;
+        let listener = listener.with_context(|| format!("listening at {listen}"))?;
         view::print(&format!("listening on {}", listener.local_addr()?));
         axum::serve(listener, routes).await?;
         Ok(())
@@ -253,11 +259,17 @@ fn train(
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let resolved = config.resolved();
     let mut view = View::new(&config);
-    // Other ranks may come while this one still prepares.
-    let rendezvous = crew.rendezvous.as_ref().map(std::net::TcpListener::bind).transpose()?;
+    // Whatever is in the way is said before a warm start is made. Other ranks, and whoever reads
+    // figures, may come while this one still prepares.
+    let goes_on = ReplayStore::open(&out.join("replay.redb"))?.latest()?.is_some();
+    let rendezvous = crew.rendezvous.as_deref().map(listen).transpose()?;
+    let readers = crew.metrics.as_deref().map(listen).transpose()?;
     let mut learner = setup::learner(&config, device).map_err(|reason| anyhow!(reason))?;
     view.say(&format!("{} parameters on {device:?}", learner.policy.decoder.config().parameters()));
-    if !has_checkpoint(out) {
+    if !learner.judging.client.is_heard() {
+        view.say(&format!("nobody listens at {} yet: is `assay serve` started?", config.judge.url));
+    }
+    if !goes_on {
         let task = learner.judging.task.as_ref();
         let tokenizer: &Tokenizer = &learner.judging.tokenizer;
         let mut last = 0.0;
@@ -292,8 +304,8 @@ fn train(
     let run = Run::open(parts)?;
     // A run of another configuration keeps its own: it was refused by now.
     std::fs::write(out.join("config.toml"), resolved)?;
-    if let Some(address) = &crew.metrics {
-        let bound = exporter::serve(address, run.registry())?;
+    if let Some(listener) = readers {
+        let bound = exporter::serve(listener, run.registry())?;
         view::print(&format!("metrics at http://{bound}/metrics"));
     }
     let found = run.train()?;
@@ -321,10 +333,11 @@ fn backend(config: &RunConfig, crew: &Crew, learner: &Learner) -> Result<Box<dyn
         return Ok(Box::new(engines.map_err(|reason| anyhow!(reason))?));
     }
     if crew.workers.is_empty() {
-        return Ok(Box::new(setup::local_backend(&learner.policy, &learner.options)?));
+        let local = setup::local_backend(&learner.policy, &learner.options)?;
+        return Ok(Box::new(local.in_tables(config.rollout.tables)));
     }
     let pool = WorkerPool::new(crew.workers.clone(), lease).map_err(|reason| anyhow!(reason))?;
-    Ok(Box::new(pool))
+    Ok(Box::new(pool.in_tables(config.rollout.tables)))
 }
 
 /// Runs what is not finished yet, arm by arm within each seed; then draws and tabulates.
@@ -357,6 +370,6 @@ fn run_experiment(
     Ok(())
 }
 
-fn has_checkpoint(folder: &Path) -> bool {
-    folder.join("replay.redb").exists() && trainer::train::newest_checkpoint(folder).is_ok()
+fn listen(address: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("listening at {address}"))
 }

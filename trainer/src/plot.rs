@@ -1,7 +1,7 @@
 //! Learning curves as SVG: one line for each set of runs, the mean over their seeds, and around it
 //! the interval in which the mean lies with 95 % confidence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
@@ -77,6 +77,18 @@ pub fn curve(series: &Series, figure: &str) -> std::io::Result<Vec<(f64, Band)>>
 /// # Errors
 /// In a sentence, what cannot be read or drawn.
 pub fn draw(series: &[Series], figures: &[&str], out: &Path) -> Result<(), String> {
+    let mut shown = BTreeSet::new();
+    for run in series.iter().flat_map(|one| &one.runs) {
+        let rows = metrics::read(run).map_err(|error| format!("{}: {error}", run.display()))?;
+        if rows.is_empty() {
+            return Err(format!("{} has no figures: is it the folder of a run?", run.display()));
+        }
+        shown.extend(rows.into_iter().flat_map(|(_, row)| row.0.into_keys()));
+    }
+    if let Some(figure) = figures.iter().find(|figure| !shown.contains(**figure)) {
+        let names: Vec<String> = shown.into_iter().collect();
+        return Err(format!("no run has the figure {figure}; there are: {}", names.join(" ")));
+    }
     let height = 300 * u32::try_from(figures.len()).unwrap_or(1);
     let area = SVGBackend::new(out, (760, height)).into_drawing_area();
     area.fill(&WHITE).map_err(worded)?;
@@ -87,7 +99,7 @@ pub fn draw(series: &[Series], figures: &[&str], out: &Path) -> Result<(), Strin
         }
         draw_panel(panel, figure, &curves)?;
     }
-    area.present().map_err(worded)
+    area.present().map_err(|error| format!("{}: {error}", out.display()))
 }
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;

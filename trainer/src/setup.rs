@@ -78,7 +78,7 @@ pub fn local_backend(
     let source = &policy.decoder;
     let decoder =
         Decoder::new(source.config().clone(), source.snapshot(), source.kind(), source.device())?;
-    Ok(LocalBackend { decoder, version: None, options: options.clone() })
+    Ok(LocalBackend { decoder, version: None, options: options.clone(), tables: 0 })
 }
 
 fn tokenizer(config: &RunConfig, task: &dyn Task) -> Result<Tokenizer, ModelError> {

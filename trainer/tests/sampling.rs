@@ -120,6 +120,28 @@ fn what_is_sampled_does_not_depend_on_slots_or_order() {
     }
 }
 
+/// Which sequences share a table decides how products are rounded, and nothing else. Sampled by
+/// themselves, those of one table give the same bits wherever: `rollout.tables` rests on that.
+#[test]
+fn in_another_table_tokens_are_the_same_and_probabilities_within_rounding() {
+    let policy = policy(Kind::Float);
+    let options = SamplerOptions { slots: 64, ..options() };
+    let requests: Vec<SampleRequest> = (0..48).map(|group| request(group, 40)).collect();
+    let whole = run(&policy, &options, &requests);
+    let mut largest = 0.0_f32;
+    for size in [1, 5, 16, 24, 47] {
+        let parts = || requests.chunks(size).flat_map(|part| run(&policy, &options, part));
+        let sampled: Vec<Sampled> = parts().collect();
+        assert_eq!(parts().collect::<Vec<Sampled>>(), sampled, "the same table, twice");
+        for (one, other) in sampled.iter().zip(&whole) {
+            assert_eq!((&one.tokens, one.finish), (&other.tokens, other.finish));
+            let differences = one.logprobs.iter().zip(&other.logprobs).map(|(x, y)| (x - y).abs());
+            largest = differences.fold(largest, f32::max);
+        }
+    }
+    assert!(largest < 1e-5, "{largest}");
+}
+
 #[test]
 fn suppressed_tokens_are_never_drawn_and_stop_tokens_end() {
     let policy = policy(Kind::Float);

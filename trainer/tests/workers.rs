@@ -20,7 +20,7 @@ use trainer::setup;
 
 mod support;
 use support::judge::{Act, StandIn};
-use support::{SMALL_RUN, run_command, settled, small_run};
+use support::{SMALL_RUN, run_command, settled, small_run, weights_digest};
 
 /// Long enough for a worker on a busy machine.
 const LEASE: Duration = Duration::from_secs(120);
@@ -218,8 +218,8 @@ fn workers_sample_what_this_process_samples_through_death_and_return() {
     assert!(error.contains("worker 127.0.0.1"), "{error}");
 }
 
-/// One of two workers is killed in the midst of a run and comes back with nothing: no group is lost, and
-/// none is trained twice.
+/// One of two workers is killed in the midst of a run and comes back with nothing: no group is lost,
+/// none is trained twice, and the run ends with the bytes of one that had no workers.
 #[test]
 fn a_run_with_workers_outlives_one_of_them_and_takes_it_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -232,7 +232,8 @@ fn a_run_with_workers_outlives_one_of_them_and_takes_it_back() {
         }
         Act::Answer
     });
-    let mut command = run_command(folder.path(), &judge.url, &["iterations=40"]);
+    let settings = ["iterations=40", "rollout.tables=2"];
+    let mut command = run_command(folder.path(), &judge.url, &settings);
     command.args(["--workers", &format!("{},{}", one.address, other.address)]);
     let mut run = command.stdout(Stdio::null()).spawn().unwrap();
     struck.recv().unwrap();
@@ -249,4 +250,9 @@ fn a_run_with_workers_outlives_one_of_them_and_takes_it_back() {
     for (_, row) in metrics::read(&run).unwrap() {
         assert!(row.value("staleness/versions_max") <= 1.0);
     }
+    let alone = tempfile::tempdir().unwrap();
+    let judge = StandIn::start(|_| Act::Answer);
+    let mut command = run_command(alone.path(), &judge.url, &settings);
+    assert!(command.stdout(Stdio::null()).status().unwrap().success());
+    assert_eq!(weights_digest(&run), weights_digest(&alone.path().join("run")));
 }

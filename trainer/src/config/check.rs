@@ -52,6 +52,7 @@ fn counts(config: &RunConfig) -> Vec<Count> {
         ("rollout.tokens_max", rollout.tokens_max, 1, tokens),
         ("rollout.tokens_per_iteration", rollout.tokens_per_iteration, 0, tokens),
         ("rollout.slots", rollout.slots, 1, limits::SLOTS_MAX),
+        ("rollout.tables", rollout.tables, 0, limits::TABLES_MAX),
         ("rollout.staleness", wide(rollout.staleness), 0, staleness),
         ("rollout.span_max", wide(rollout.span_max), 0, limits::SPAN_MAX),
         ("rollout.lease_ms", rollout.lease_ms, *lease.start(), *lease.end()),

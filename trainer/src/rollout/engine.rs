@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::judge::{JudgeClient, Judged};
 use super::sampler::{self, Heard, Publication, SampleRequest, Sampled, SamplerOptions};
 use super::store::StoredBatch;
-use super::{Finish, Group, Outcome};
+use super::{Finish, Group, Outcome, deal};
 use crate::algorithm::importance::Segment;
 use crate::config::RolloutConfig;
 use crate::model::{Decoder, Tokenizer};
@@ -96,6 +96,16 @@ pub struct LocalBackend {
     pub version: Option<u64>,
     /// How tokens are drawn.
     pub options: SamplerOptions,
+    /// In how many tables all is sampled, one after the other; 0 is one.
+    pub tables: usize,
+}
+
+impl LocalBackend {
+    /// Samples the sequences of each table by themselves (`rollout.tables`).
+    #[must_use]
+    pub fn in_tables(self, tables: usize) -> Self {
+        Self { tables, ..self }
+    }
 }
 
 impl Backend for LocalBackend {
@@ -109,10 +119,17 @@ impl Backend for LocalBackend {
             self.decoder.load(&weights.tensors).map_err(|error| error.to_string())?;
             self.version = Some(weights.version);
         }
-        sampler::sample(&self.decoder, &self.options, requests, &mut |heard| {
-            hear(heard);
-            ControlFlow::Continue(())
-        });
+        let all: Vec<usize> = (0..requests.len()).collect();
+        for places in deal::cut(&all, self.tables) {
+            let part = &requests[places[0]..places[0] + places.len()];
+            sampler::sample(&self.decoder, &self.options, part, &mut |heard| {
+                hear(match heard {
+                    Heard::Ended(at, sampled) => Heard::Ended(places[at], sampled),
+                    Heard::Tokens | Heard::Published(_) => heard,
+                });
+                ControlFlow::Continue(())
+            });
+        }
         Ok(())
     }
 }

@@ -188,11 +188,13 @@ impl Backend for ExternalEngines {
     ) -> Result<(), String> {
         let (path, bytes) = self.write(weights)?;
         let target = Target { version: weights.version, path, bytes };
-        let ask = |at: usize, part: Part, lines: Sender<Line>| {
+        let ask = |at: usize, share: Vec<Part>, lines: Sender<Line>| {
             let engine = Arc::clone(&self.engines[at]);
-            self.runtime.spawn(engine.work(target.clone(), part, lines));
+            self.runtime.spawn(engine.work(target.clone(), share.concat(), lines));
         };
-        deal::deal(&self.runtime, self.engines.len(), requests, &ask, hear)
+        // Which sequences an engine decodes together is its own affair.
+        let table = deal::Table { runtime: &self.runtime, samplers: self.engines.len(), parts: 0 };
+        deal::deal(&table, requests, &ask, hear)
     }
 }
 

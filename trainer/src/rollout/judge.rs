@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 
 use super::{Invalid, Outcome};
 use crate::config::JudgeConfig;
-use crate::limits::{JUDGE_ATTEMPTS_MAX, JUDGE_PAUSE_MAX, LINE_BYTES_MAX};
+use crate::limits::{HEARD_TIME_MAX, JUDGE_ATTEMPTS_MAX, JUDGE_PAUSE_MAX, LINE_BYTES_MAX};
 
 /// What came of judging a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +82,14 @@ impl JudgeClient {
             .build()
             .map_err(|error| error.to_string())?;
         Ok(Self { runtime, shared: Arc::new(shared), open: Mutex::default() })
+    }
+
+    /// Whether anybody accepts connections there at this moment.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        let connection = TcpStream::connect(&self.shared.address);
+        let connected = async { tokio::time::timeout(HEARD_TIME_MAX, connection).await };
+        matches!(self.runtime.block_on(connected), Ok(Ok(_)))
     }
 
     /// Hands in a group. Exactly one [`Judged`] follows, unless the group is cancelled.

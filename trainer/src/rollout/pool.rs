@@ -28,6 +28,8 @@ pub struct WorkerPool {
     addresses: Vec<String>,
     lease: Duration,
     runtime: tokio::runtime::Runtime,
+    /// In how many tables all is sampled; 0: as it comes.
+    tables: usize,
     parts: Option<Arc<Parts>>,
 }
 
@@ -51,7 +53,15 @@ impl WorkerPool {
         if addresses.is_empty() {
             return Err("no rollout worker is named".to_owned());
         }
-        Ok(Self { addresses, lease, runtime: deal::runtime("worker-pool")?, parts: None })
+        let runtime = deal::runtime("worker-pool")?;
+        Ok(Self { addresses, lease, runtime, tables: 0, parts: None })
+    }
+
+    /// Asks for the sequences of each table together, and together again where one was not finished
+    /// (`rollout.tables`).
+    #[must_use]
+    pub fn in_tables(self, tables: usize) -> Self {
+        Self { tables, ..self }
     }
 
     fn parts(&mut self, weights: &Weights) -> Result<Arc<Parts>, String> {
@@ -75,16 +85,18 @@ impl Backend for WorkerPool {
         hear: &mut dyn FnMut(Heard),
     ) -> Result<(), String> {
         let parts = self.parts(weights)?;
-        let ask = |at: usize, part: Part, lines: Sender<Line>| {
+        let ask = |at: usize, share: Vec<Part>, lines: Sender<Line>| {
             let (address, parts) = (self.addresses[at].clone(), Arc::clone(&parts));
             let worker = Worker { address, parts, lease: self.lease, lines };
-            self.runtime.spawn(worker.ask(part));
+            self.runtime.spawn(worker.ask(share));
         };
-        deal::deal(&self.runtime, self.addresses.len(), requests, &ask, hear)
+        let samplers = self.addresses.len();
+        let table = deal::Table { runtime: &self.runtime, samplers, parts: self.tables };
+        deal::deal(&table, requests, &ask, hear)
     }
 }
 
-/// One worker and its part of one attempt.
+/// One worker and its share of one attempt.
 struct Worker {
     address: String,
     parts: Arc<Parts>,
@@ -93,10 +105,12 @@ struct Worker {
 }
 
 impl Worker {
-    /// Asks; what is not finished is heard of as an error.
-    async fn ask(self, part: Part) {
-        if let Err(reason) = self.work(part).await {
-            self.tell(Err(format!("worker {}: {reason}", self.address)));
+    /// Asks for one part after the other; what is not finished is heard of as an error.
+    async fn ask(self, share: Vec<Part>) {
+        for part in share {
+            if let Err(reason) = self.work(part).await {
+                return self.tell(Err(format!("worker {}: {reason}", self.address)));
+            }
         }
     }
 

@@ -5,9 +5,9 @@
 //! after the checkpoint's files are on the disk. So a run that is killed at any moment finds either
 //! both or neither, and no group is trained twice.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::Group;
@@ -48,6 +48,9 @@ pub struct FateRecord {
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// Another process has it.
+    #[error("{path} is in use: another run has this folder", path = .0.display())]
+    InUse(PathBuf),
     /// The database.
     #[error("replay store: {0}")]
     Database(String),
@@ -71,7 +74,12 @@ impl ReplayStore {
     /// # Errors
     /// A file that is locked by another run, broken, or cannot be made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(failed)?;
+        let database = Database::create(path).map_err(|error| {
+            if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+                return StoreError::InUse(path.to_owned());
+            }
+            StoreError::Database(format!("{}: {error}", path.display()))
+        })?;
         let transaction = database.begin_write().map_err(failed)?;
         transaction.open_table(BATCHES).map_err(failed)?;
         transaction.open_table(FATES).map_err(failed)?;

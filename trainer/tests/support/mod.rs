@@ -117,6 +117,7 @@ pub(crate) fn parts(
     folder: &std::path::Path,
 ) -> trainer::train::Parts {
     tch::set_num_threads(1);
+    let tables = config.rollout.tables;
     let mut learner = trainer::setup::learner(&config, Device::Cpu).expect("a learner");
     let corpus = (learner.judging.task.as_ref(), &learner.judging.tokenizer);
     trainer::warm_start::run(&config, &mut learner.policy, corpus, &mut |_, _| {})
@@ -127,7 +128,7 @@ pub(crate) fn parts(
         config,
         folder: folder.to_owned(),
         judging: learner.judging,
-        backend: Box::new(backend),
+        backend: Box::new(backend.in_tables(tables)),
         policy: learner.policy,
         options: learner.options,
         ranks: Box::new(trainer::parallel::Single),
