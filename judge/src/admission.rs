@@ -20,7 +20,7 @@ mod promises;
 use crate::limits::{RATE_WAIT_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX};
 use crate::schedule::Flow;
 use crate::tenants::Tenant;
-use promises::{Booked, Guest, Kept, Place, Promises, Room};
+use promises::{Booked, Guest, Kept, Place, Promises, Room, Taken};
 
 /// Over how many seconds the rate is averaged.
 const RATE_SECONDS: f64 = 10.0;
@@ -259,11 +259,9 @@ impl State {
         let time = now.saturating_duration_since(self.start);
         self.forget_missed(time);
         let guest = asker.mark.map(|mark| Guest { tenant: Arc::clone(&tenant.name), mark });
-        // Its own places are not in its way, whether their time has come or not.
-        let mut places = guest.as_ref().map(|guest| self.take_places(guest)).unwrap_or_default();
-        let has_come = |place: &Place| place.second <= time.as_secs() && count <= place.count;
-        let due = places.iter().position(has_come);
-        let promised = due.is_some();
+        // A place of its own is not in its way, whether its time has come or not.
+        let taken = guest.as_ref().and_then(|guest| self.take_place(guest, time));
+        let promised = taken.is_some_and(|taken| taken.is_due && count <= taken.place.count);
         self.own(tenant, now).allowance.save_up(tenant.rate, now);
         let full = self.views(tenant, count).into_iter().flatten().find(|(_, view)| {
             let open = if promised { view.keeps_word() } else { view.spares(time) };
@@ -275,15 +273,9 @@ impl State {
             (Some(_), true) => self.returns.refused += 1,
             (None | Some(_), false) => {}
         }
-        // Whoever gets in without having been told to needs the last of its places no more.
-        let last = places.len().checked_sub(1).filter(|_| full.is_none());
-        if let Some(used) = due.or(last) {
-            places.remove(used);
-        }
-        if let Some(guest) = &guest {
-            for place in places {
-                self.keep(guest, place);
-            }
+        // Whoever gets in needs it no more, told or not; whoever came too early keeps it.
+        if let (Some(guest), Some(taken), Some(_), false) = (&guest, taken, full, promised) {
+            self.keep(guest, taken.place);
         }
         match full {
             None => {
@@ -368,13 +360,11 @@ impl State {
         kept
     }
 
-    /// All places of a guest, which are kept no longer.
-    fn take_places(&mut self, guest: &Guest) -> Vec<Place> {
-        let places = self.promises.take(guest);
-        for place in &places {
-            self.unbook(&guest.tenant, *place);
-        }
-        places
+    /// A place of a guest, which is kept no longer.
+    fn take_place(&mut self, guest: &Guest, now: Duration) -> Option<Taken> {
+        let taken = self.promises.take(guest, now)?;
+        self.unbook(&guest.tenant, taken.place);
+        Some(taken)
     }
 
     /// When to come back where no place can be promised: too much is asked for, or so many wait that

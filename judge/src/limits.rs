@@ -182,8 +182,9 @@ pub const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 pub const RETRY_AFTER_SECONDS_MAX: u64 = 120;
 /// Requests that were refused and have places kept for them.
 pub const PLACES_BOOKED_MAX: usize = 64 << 10;
-/// Places kept for equal requests of one tenant.
-pub const PLACES_OF_ONE_MAX: usize = 8;
+/// Places kept for equal requests of one tenant. Groups of completions repeat themselves: fewer than wait
+/// at the same time would leave the rest of them knocking in vain.
+pub const PLACES_OF_ONE_MAX: usize = 4 << 10;
 /// For how many seconds after its time a place is kept: clients spread their returns.
 pub const PLACE_KEPT_SECONDS: u64 = 5;
 /// The longest `Retry-After` that a tenant's rate answers.

@@ -3,7 +3,8 @@
 //!
 //! Each refusal books places in a later second, at the rate at which places are freed, behind all that
 //! was booked before. Who is new gets in only where that leaves room for everybody who was told to
-//! come. Who comes back is known by the digest of what was sent; equal requests stand for each other.
+//! come. Who comes back is known by the digest of what was sent; equal requests stand for each other,
+//! so that one may take the place of another, who is told anew. An `id` in a submission tells them apart.
 //! A place that nobody came for is given up some seconds after its time.
 
 use std::collections::{BTreeMap, HashMap};
@@ -143,12 +144,14 @@ pub(super) struct Place {
     pub(super) tokens: f64,
 }
 
+/// When a place is wanted, and its number.
+type When = (u64, u64);
+
 /// Who has which places.
 #[derive(Debug, Default)]
 pub(super) struct Promises {
-    /// With the number of each place.
-    places: HashMap<Guest, Vec<(Place, u64)>>,
-    by_second: BTreeMap<(u64, u64), Guest>,
+    places: HashMap<Guest, BTreeMap<When, Place>>,
+    by_second: BTreeMap<When, Guest>,
     next: u64,
 }
 
@@ -156,42 +159,58 @@ impl Promises {
     /// Keeps a place for a guest.
     pub(super) fn keep(&mut self, guest: &Guest, place: Place) -> Kept {
         let own = self.places.get(guest);
-        if let Some((last, _)) =
-            own.filter(|own| own.len() >= PLACES_OF_ONE_MAX).and_then(|own| own.last())
+        if let Some((_, last)) =
+            own.filter(|own| own.len() >= PLACES_OF_ONE_MAX).and_then(BTreeMap::last_key_value)
         {
             return Kept::Before(*last);
         }
         if self.by_second.len() >= PLACES_BOOKED_MAX {
             return Kept::Nothing;
         }
-        self.places.entry(guest.clone()).or_default().push((place, self.next));
-        self.by_second.insert((place.second, self.next), guest.clone());
+        let when = (place.second, self.next);
+        self.places.entry(guest.clone()).or_default().insert(when, place);
+        self.by_second.insert(when, guest.clone());
         self.next += 1;
         Kept::Place
     }
 
-    /// All places of a guest, which are kept no longer.
-    pub(super) fn take(&mut self, guest: &Guest) -> Vec<Place> {
-        let own = self.places.remove(guest).unwrap_or_default();
-        for (place, number) in &own {
-            self.by_second.remove(&(place.second, *number));
-        }
-        own.into_iter().map(|(place, _)| place).collect()
+    /// The place of a guest whose time has come, or else its last, which is kept no longer.
+    pub(super) fn take(&mut self, guest: &Guest, now: Duration) -> Option<Taken> {
+        let own = self.places.get(guest)?;
+        let first = own.first_key_value().filter(|((second, _), _)| *second <= now.as_secs());
+        let is_due = first.is_some();
+        let (when, place) = first.or_else(|| own.last_key_value())?;
+        let (when, place) = (*when, *place);
+        self.remove(guest, when);
+        Some(Taken { place, is_due })
     }
 
     /// A place whose guest did not come in time.
     pub(super) fn missed(&mut self, now: Duration) -> Option<(Guest, Place)> {
         let over = now.as_secs().checked_sub(PLACE_KEPT_SECONDS)?;
-        let first = self.by_second.first_entry().filter(|first| first.key().0 < over)?;
-        let ((_, missed), guest) = first.remove_entry();
-        let own = self.places.get_mut(&guest)?;
-        let at = own.iter().position(|(_, number)| *number == missed)?;
-        let (place, _) = own.remove(at);
-        if own.is_empty() {
-            self.places.remove(&guest);
-        }
+        let (when, guest) = self.by_second.first_key_value().filter(|(when, _)| when.0 < over)?;
+        let (when, guest) = (*when, guest.clone());
+        let place = self.remove(&guest, when)?;
         Some((guest, place))
     }
+
+    fn remove(&mut self, guest: &Guest, when: When) -> Option<Place> {
+        self.by_second.remove(&when);
+        let own = self.places.get_mut(guest)?;
+        let place = own.remove(&when);
+        if own.is_empty() {
+            self.places.remove(guest);
+        }
+        place
+    }
+}
+
+/// A place that is kept no longer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Taken {
+    pub(super) place: Place,
+    /// Whether its time has come.
+    pub(super) is_due: bool,
 }
 
 /// What became of a wish for a place.
@@ -275,10 +294,14 @@ mod tests {
         assert_eq!(promises.keep(&guest(1), place(12)), Kept::Place);
         assert_eq!(promises.keep(&guest(1), place(13)), Kept::Place);
         assert_eq!(promises.keep(&guest(2), place(13)), Kept::Place);
-        assert_eq!(promises.take(&guest(3)), []);
-        assert_eq!(promises.take(&guest(1)), [place(12), place(13)]);
-        assert_eq!(promises.take(&guest(1)), []);
         let at = Duration::from_secs;
+        let taken = |second, is_due| Some(Taken { place: place(second), is_due });
+        assert_eq!(promises.take(&guest(3), at(12)), None);
+        assert_eq!(promises.take(&guest(1), at(11)), taken(13, false));
+        assert_eq!(promises.keep(&guest(1), place(13)), Kept::Place);
+        assert_eq!(promises.take(&guest(1), at(12)), taken(12, true));
+        assert_eq!(promises.take(&guest(1), at(13)), taken(13, true));
+        assert_eq!(promises.take(&guest(1), at(13)), None);
         assert_eq!(promises.missed(at(13 + PLACE_KEPT_SECONDS)), None);
         let missed = promises.missed(at(14 + PLACE_KEPT_SECONDS));
         assert_eq!(missed, Some((guest(2), place(13))));

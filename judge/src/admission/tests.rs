@@ -174,6 +174,14 @@ fn a_service_that_grows_slower_keeps_its_promises() {
 }
 
 #[test]
+fn equal_requests_get_in_though_they_cannot_be_told_apart() {
+    let outcome = Simulation { equal: 0.3, ..Simulation::default() }.run();
+    // Of these three in ten, those who are new take places of those who were told.
+    assert!(outcome.refused_again <= 0.2, "{outcome:?}");
+    assert!(outcome.used >= 0.97, "{outcome:?}");
+}
+
+#[test]
 fn a_service_that_was_started_anew_breaks_few_promises() {
     let outcome = Simulation { restart: true, ..Simulation::default() }.run();
     // Whoever was told to come by its predecessor is new to it: one in eight of this minute.
@@ -239,6 +247,8 @@ struct Simulation {
     /// Requests that wait or are told to wait; more are held back.
     in_flight_max: usize,
     faithless: f64,
+    /// The part of the requests that are equal to each other.
+    equal: f64,
     /// Whether the service is killed half way; what it had admitted is sent to its successor.
     restart: bool,
     seconds: f64,
@@ -253,6 +263,7 @@ impl Default for Simulation {
             offered: 440.0,
             in_flight_max: 2048,
             faithless: 0.0,
+            equal: 0.0,
             restart: false,
             seconds: 60.0,
         }
@@ -329,7 +340,7 @@ impl Simulation {
                     }
                     in_flight += 1;
                     marks += 1;
-                    marks
+                    if random.next() < self.equal { 0 } else { marks }
                 }
                 Event::Return(mark) | Event::Reconnect(mark) => mark,
                 Event::Kill => {

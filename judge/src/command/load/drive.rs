@@ -178,7 +178,8 @@ impl Run {
         let work = |number| {
             let item = self.load.mix.draw(number);
             let text = self.load.mix.items[item].next_text();
-            Work { item, text: format!("{}-{item}-{text}", self.load.run) }
+            let run = &self.load.run;
+            Work { item, text: format!("{run}-{item}-{text}"), id: format!("{run}-{number}") }
         };
         Some((first..end).map(work).collect())
     }

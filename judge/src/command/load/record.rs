@@ -309,7 +309,7 @@ mod tests {
     fn every_submission_is_counted_once_and_a_wrong_one_is_shown() {
         let mix = Mix::find("rl-duplicates").unwrap();
         let record = Record::new(&mix);
-        let work = |item| Work { item, text: "t".to_owned() };
+        let work = |item| Work { item, text: "t".to_owned(), id: "1".to_owned() };
         let batch = [work(0), work(0), work(1), work(0)];
         record.issued(7);
         let answers = [

@@ -41,7 +41,13 @@ pub(super) struct Work {
     pub(super) item: usize,
     /// What makes its text its own.
     pub(super) text: String,
+    /// Its own id, whatever its text: requests that are equal stand for each other where places are
+    /// kept for those who come back.
+    pub(super) id: String,
 }
+
+/// Stands where a submission's id is put.
+const ID: &str = "ASSAY-LOAD-ID";
 
 /// What a service says of a submission.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,10 +110,11 @@ impl Wire {
     /// The requests of `mix`.
     pub(super) fn new(mix: &Mix, peer: Option<Peer>, batch: usize) -> anyhow::Result<Self> {
         let Some(peer) = peer else {
-            let items = mix
-                .items
-                .iter()
-                .map(|item| anyhow::Ok(Template::of(&serde_json::to_value(&item.submission)?)));
+            let items = mix.items.iter().map(|item| {
+                let mut submission = item.submission.clone();
+                submission.id.get_or_insert_with(|| ID.to_owned());
+                anyhow::Ok(Template::of(&serde_json::to_value(&submission)?))
+            });
             return Ok(Self::Assay(items.collect::<Result<_, _>>()?));
         };
         ensure!(batch == 1, "a peer takes no batches; use --batch 1");
@@ -141,7 +148,9 @@ impl Wire {
                     if at > 0 {
                         body.push(',');
                     }
-                    items[work.item].render(&work.text, &mut body);
+                    let mut submission = String::new();
+                    items[work.item].render(&work.text, &mut submission);
+                    body.push_str(&submission.replacen(ID, &work.id, 1));
                 }
                 body.push_str("]}");
                 read(&client.post("/v1/judge", body).await?, batch.len())
