@@ -5,6 +5,7 @@
 //! finds in its slot.
 
 use bytes::Bytes;
+use sandbox::spec::Memory;
 
 use crate::grade::Secret;
 use crate::language::Driver;
@@ -19,6 +20,20 @@ const C_TAIL: &str = include_str!("drivers/tail.h");
 const RUST_SEAM: &str = include_str!("drivers/seam.rs");
 const RUST_TAIL: &str = include_str!("drivers/tail.rs");
 const JAVA: &str = include_str!("drivers/Driver.java");
+
+impl Driver {
+    /// Who may open the memory of a run, which holds the secret or has a process that does.
+    #[must_use]
+    pub fn memory(self) -> Memory {
+        match self {
+            Self::Javascript | Self::Java | Self::ExitCode => Memory::Closed,
+            // It closes its own, as what starts warm must.
+            Self::Python => Memory::Own,
+            // Machine code reads its memory without opening it; the others know the secret anyway.
+            Self::Native | Self::Rust | Self::Joined => Memory::Own,
+        }
+    }
+}
 
 /// What a driver needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use protocol::Limits as WireLimits;
 use sandbox::Image;
 use sandbox::image::HOST;
-use sandbox::spec::Memory;
 use sandbox::wasm::ENGINE;
 use serde::Deserialize;
 
@@ -95,20 +94,6 @@ pub enum Driver {
     ExitCode,
 }
 
-impl Driver {
-    /// Who may open the memory of a run, which holds the secret or has a process that does.
-    #[must_use]
-    pub fn memory(self) -> Memory {
-        match self {
-            Self::Javascript | Self::Java | Self::ExitCode => Memory::Closed,
-            // It closes its own, as what starts warm must.
-            Self::Python => Memory::Own,
-            // Machine code reads its memory without opening it; the others know the secret anyway.
-            Self::Native | Self::Rust | Self::Joined => Memory::Own,
-        }
-    }
-}
-
 /// What runs test files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,16 +114,6 @@ impl Framework {
     /// All of them.
     pub const ALL: [Self; 5] =
         [Self::Pytest, Self::Unittest, Self::NodeTest, Self::Junit4, Self::Junit5];
-
-    /// Who may open the memory of a session.
-    #[must_use]
-    pub fn memory(self) -> Memory {
-        match self {
-            // It closes its own, and leaves alone that of the processes that tests start.
-            Self::Pytest | Self::Unittest => Memory::Own,
-            Self::NodeTest | Self::Junit4 | Self::Junit5 => Memory::Closed,
-        }
-    }
 
     /// Its name in requests.
     #[must_use]

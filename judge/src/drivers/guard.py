@@ -16,7 +16,6 @@ NAMES = {"compile", "marshal.loads", "marshal.load", "code.__new__", "open"}
 FRAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 CODES = {"__code__", "__defaults__", "__kwdefaults__"}
 HIDDEN_MODULES = {"_testcapi", "_testinternalcapi", "_xxsubinterpreters", "_interpreters", "_testlimitedcapi"}
-WRITABLE = ("/w/", "/tmp/", "/run/shm/", "/dev/shm/")
 DEPUTIES = ("/inspect.py", "/bdb.py", "/pdb.py", "/asyncio/base_tasks.py")
 # What a library's code must name to ask for it.
 WORDS = {
@@ -28,8 +27,8 @@ WORDS = {
     "sys.setprofile": {"setprofile", "enable"},
     "sys.monitoring.register_callback": {"register_callback"},
 }
-ASKED_BY_ASSERTIONS = MEMORY | SPAWN | NAMES
-ASKED_BY_SUITES = ASKED_BY_ASSERTIONS | set(WORDS) | {"object.__getattr__", "object.__setattr__", "import"}
+ASKED_BY_ASSERTIONS = MEMORY | SPAWN | NAMES | {"import"}
+ASKED_BY_SUITES = ASKED_BY_ASSERTIONS | set(WORDS) | {"object.__getattr__", "object.__setattr__"}
 
 
 def hide_memory():
@@ -173,6 +172,11 @@ def watch(trusted, told, looked):
             return frame.f_locals.get("f") is exec_dynamic
         return not WORDS[event].isdisjoint(code.co_names)
 
+    def is_loadable(place):
+        if type(place) is not str or place[:1] != "/":
+            return False
+        return trusted(place) or place.startswith(TREE) and "/../" not in place
+
     def plain(name):
         return text(name) if type(name) in (str, bytes) else None
 
@@ -187,8 +191,8 @@ def watch(trusted, told, looked):
         if event == "import":
             if args[0] in HIDDEN_MODULES:
                 return candidate_is_on(frame)
-            place = args[1]
-            return isinstance(place, str) and place.startswith(WRITABLE) and not trusted(place)
+            # Where machine code is loaded from: the image, or what a build made of the tree.
+            return args[1] is not None and not is_loadable(args[1])
         if event == "compile":
             if not isinstance(args[1], (str, bytes)):
                 return False

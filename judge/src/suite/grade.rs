@@ -329,6 +329,10 @@ mod tests {
         Report { control: true, collected, results, ..Report::default() }
     }
 
+    fn report_of_one() -> Report {
+        report(vec![entry("a", "call", Came::Passed)])
+    }
+
     fn session(expected: &[&str], report: Option<Report>, outcome: &Outcome) -> Session {
         let tests = named(expected);
         let patterns = FailurePatterns { memory: vec!["MemoryError".into()], assertion: vec![] };
@@ -411,6 +415,10 @@ mod tests {
             verdicts(&session(&["a"], Some(report), &late)),
             [Some(Verdict::TimeLimitExceeded)]
         );
+        // Nor is one believed that a process sealed which then ended otherwise than its driver does.
+        let report = Some(report_of_one());
+        let ended = outcome(Termination::Exited { code: 1 }, "");
+        assert_eq!(verdicts(&session(&["a"], report, &ended)), [Some(Verdict::RuntimeError)]);
         let memory = outcome(Termination::Exited { code: 1 }, "MemoryError");
         assert_eq!(verdicts(&session(&["b"], None, &memory)), [Some(Verdict::MemoryLimitExceeded)]);
     }

@@ -19,6 +19,7 @@
 
 use bytes::Bytes;
 use protocol::Limits;
+use sandbox::spec::Memory;
 
 use self::grade::Line;
 use crate::language::Framework;
@@ -213,6 +214,16 @@ impl Framework {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|framework| framework.name() == name)
+    }
+
+    /// Who may open the memory of a session.
+    #[must_use]
+    pub fn memory(self) -> Memory {
+        match self {
+            // It closes its own, and leaves alone that of the processes that tests start.
+            Self::Pytest | Self::Unittest => Memory::Own,
+            Self::NodeTest | Self::Junit4 | Self::Junit5 => Memory::Closed,
+        }
     }
 
     /// Whether a file holds tests, by the rules of the framework.

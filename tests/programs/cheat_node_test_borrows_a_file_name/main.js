@@ -1,5 +1,6 @@
 const vm = require('vm');
 const { test } = require('node:test');
-const filename = module.parent.filename;
-vm.runInThisContext("(test) => { test('small', () => {}); }", { filename })(test);
+global.test = test;
+// No function of this file is on the stack then.
+setImmediate(vm.runInThisContext("() => { test('small', () => {}); }", { filename: module.parent.filename }));
 throw new Error('no more');

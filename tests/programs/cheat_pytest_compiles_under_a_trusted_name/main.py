@@ -1,21 +1,20 @@
 import codeop
 
 SOURCE = """
-import gc, threading
+import gc
 
-def spin(held):
-    while True:
-        for name, when in list(held["results"]):
-            if "::" in name:
-                held["results"][name, when] = ("passed", "")
-                held["ran"].add(name)
-
-def find():
+def find(phase, info):
+    if info["generation"] == 0:
+        return
     for value in gc.get_objects():
-        if type(value).__name__ == "generator" and value.__name__ == "ledger":
-            spin(value.gi_frame.f_locals)
+        if type(value).__name__ == "generator" and value.__name__ == "ledger" and value.gi_frame:
+            held = value.gi_frame.f_locals
+            for name, when in list(held["results"]):
+                if "::" in name:
+                    held["results"][name, when] = ("passed", "")
+                    held["ran"].add(name)
 
-threading.Thread(target=find, daemon=True).start()
+gc.callbacks.append(find)
 """
 
 

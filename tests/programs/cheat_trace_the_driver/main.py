@@ -6,7 +6,7 @@ import threading
 def see(frame, event, argument):
     for value in list(frame.f_locals.values()) + list(frame.f_globals.values()):
         if isinstance(value, bytes) and len(value) >= 16:
-            os.write(1, b"\\n" + value + b"\\n")
+            os.write(1, b"\n" + value + b"\n")
             os._exit(0)
     return see
 
