@@ -190,6 +190,7 @@ pub fn extension(language: &str) -> Result<&'static str> {
         "bash" => "sh",
         "c" => "c",
         "cpp" => "cpp",
+        "go" => "go",
         "java" => "java",
         "javascript" => "js",
         "python" => "py",
