@@ -16,18 +16,16 @@ use protocol::Priority;
 use tokio::sync::Notify;
 
 mod promises;
+mod rate;
 
 use crate::limits::{RATE_WAIT_SECONDS_MAX, RETRY_AFTER_SECONDS_MAX};
 use crate::schedule::Flow;
 use crate::tenants::Tenant;
 use promises::{Booked, Guest, Kept, Place, Promises, Room, Taken};
+use rate::{Rate, whole_seconds};
 
-/// Over how many seconds the rate is averaged.
-const RATE_SECONDS: f64 = 10.0;
 /// How many a slot is taken to answer in a second before that is known.
 const RATE_OF_A_SLOT: f64 = 100.0;
-/// After how many seconds of work the rate is known.
-const RATE_KNOWN_SECONDS: f64 = 0.5;
 /// The part of the rate that places are promised by: it varies with what is sent.
 const PROMISED_PART: f64 = 0.9;
 
@@ -561,54 +559,6 @@ impl Allowance {
             self.level -= real(count);
         }
     }
-}
-
-/// How many submissions are answered in a second: an average whose weights fall exponentially, over
-/// the time in which there was something to answer.
-#[derive(Debug)]
-struct Rate {
-    /// What is taken for the rate before enough is known.
-    at_first: f64,
-    answered: f64,
-    seconds: f64,
-    last: Instant,
-}
-
-impl Rate {
-    fn new(now: Instant, at_first: f64) -> Self {
-        Self { at_first, answered: 0.0, seconds: 0.0, last: now }
-    }
-
-    /// The time since the last answer does not count: there was nothing to do.
-    fn go_on(&mut self, now: Instant) {
-        self.last = now;
-    }
-
-    fn count(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
-        let kept = (-elapsed / RATE_SECONDS).exp();
-        self.answered = self.answered * kept + 1.0;
-        self.seconds = self.seconds * kept + RATE_SECONDS * (1.0 - kept);
-        self.last = now;
-    }
-
-    fn per_second(&self) -> f64 {
-        // Answers at the same moment tell nothing of the time between them.
-        let counted = self.answered / self.seconds.max(0.001);
-        // The first answer comes late: all was begun at the same time, and much for the first time.
-        if self.seconds < RATE_KNOWN_SECONDS { counted.max(self.at_first) } else { counted }
-    }
-
-    /// Seconds until `count` more are answered, at least 1.
-    fn seconds_for(&self, count: usize) -> u64 {
-        whole_seconds(real(count) / self.per_second(), RETRY_AFTER_SECONDS_MAX)
-    }
-}
-
-/// Whole seconds, rounded up, from 1 to `max`.
-fn whole_seconds(seconds: f64, max: u64) -> u64 {
-    let enough = |whole: &u64| u32::try_from(*whole).is_ok_and(|whole| f64::from(whole) >= seconds);
-    (1..max).find(enough).unwrap_or(max)
 }
 
 #[cfg(test)]
