@@ -118,8 +118,8 @@ pub struct TenantConfig {
     /// Slots that it may use at once. Default all.
     #[serde(default)]
     pub slots_max: Option<NonZeroUsize>,
-    /// Submissions admitted and not yet answered. Default half of the whole queue, or all of it for
-    /// the only tenant.
+    /// Submissions admitted and not yet answered; who was told to come back gets in beyond it, up to as
+    /// many again. Default half of the whole queue, or all of it for the only tenant.
     #[serde(default)]
     pub queue_submissions_max: Option<NonZeroUsize>,
     /// Sessions open at once. Default half of them, or all of them for the only tenant.
@@ -185,7 +185,8 @@ impl Default for CacheConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdmissionConfig {
-    /// Submissions admitted and not yet answered. Default 16384.
+    /// Submissions admitted and not yet answered; who was told to come back gets in beyond it, up to as
+    /// many again. Default 16384.
     pub queue_submissions_max: NonZeroUsize,
     /// Submissions in one request. Default 4096.
     pub batch_submissions_max: NonZeroUsize,
