@@ -531,10 +531,13 @@ fn acquire_options() -> Result<Vec<String>, ImageError> {
     Ok(text.lines().filter(wanted).map(str::to_owned).collect())
 }
 
-/// A command that cannot take for ever.
+/// A command that cannot take for ever, and ends with the build: whoever ends that with Ctrl-C or a kill leaves
+/// nothing running. `timeout` passes on what `setpriv` has the kernel tell it (`prctl(2)`,
+/// `PR_SET_PDEATHSIG`, when the thread that builds is gone).
 fn command(program: &str) -> Command {
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=10", COMMAND_SECONDS_MAX, program]);
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM"]);
+    command.args(["timeout", "--kill-after=10", COMMAND_SECONDS_MAX, program]);
     command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
     command.env("SOURCE_DATE_EPOCH", "946684800");
     command
