@@ -67,7 +67,7 @@ pub fn close(pool: &SlotPool) -> Result<()> {
 pub fn warmup(script: &str, modules: &[&str]) -> Warmup {
     let owned = |strings: &[&str]| strings.iter().map(|&string| string.to_owned()).collect();
     let argv = vec![PYTHON.to_owned(), format!("{BOX_DIR}/{script}")];
-    Warmup { argv, env: owned(&ENVIRONMENT), preload: owned(modules) }
+    Warmup { argv, env: owned(&ENVIRONMENT), preload: owned(modules), folder: None }
 }
 
 fn file(name: &str, content: impl Into<Vec<u8>>, mode: FileMode) -> Result<InputFile> {

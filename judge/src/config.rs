@@ -35,6 +35,9 @@ pub struct Config {
     pub slots: NonZeroUsize,
     /// Whether WebAssembly modules alone are run: for hosts that allow no namespaces. Default false.
     pub wasm_only: bool,
+    /// Whether interpreters wait loaded in the slots, some megabytes for each slot and way of starting them;
+    /// else every run starts cold. Default true.
+    pub warm_starts: bool,
     /// Under which control group the slots' groups are made. Default: the service's own.
     pub cgroup_parent: Option<PathBuf>,
     /// Where the locks of slots in use are kept. Default `/run/assay` for root, else a folder of the
@@ -299,6 +302,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             slots: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             wasm_only: false,
+            warm_starts: true,
             cgroup_parent: None,
             state_dir: None,
             image_store: None,
@@ -425,7 +429,7 @@ impl Config {
             repositories,
             log
         );
-        keep!(judge, value_head, wasm_only, sessions);
+        keep!(judge, value_head, wasm_only, warm_starts, sessions);
         if self.admission.connections_max != running.admission.connections_max {
             kept.push("admission.connections_max");
             self.admission.connections_max = running.admission.connections_max;

@@ -524,7 +524,7 @@ fn run_spec(
 }
 
 /// The runs of a language that can be started from a warm interpreter: of programs without
-/// arguments, and of assertions.
+/// arguments, of assertions and of function calls.
 #[must_use]
 pub fn warmups(language: &Language) -> Vec<Warmup> {
     if language.warm.is_empty() {
@@ -540,6 +540,7 @@ pub fn warmups(language: &Language) -> Vec<Warmup> {
             argv: recipe.run.iter().map(|argument| names.fill(argument)).collect(),
             env: environment(language),
             preload: language.warm.clone(),
+            folder: None,
         })
         .collect()
 }

@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     let preload = ["re", "math", "collections", "heapq"].map(str::to_owned).to_vec();
     let mut config = PoolConfig::new(Image::host()?);
     config.slots = NonZeroUsize::MIN;
-    config.warm = vec![Warmup { argv: argv.clone(), env: env.clone(), preload }];
+    config.warm = vec![Warmup { argv: argv.clone(), env: env.clone(), preload, folder: None }];
     let pool = SlotPool::new(config).await?;
     for _ in 0..3 {
         let mut lease = pool.lease().await?;

@@ -204,6 +204,8 @@ pub(crate) struct Resident {
     used_leased: Used,
     /// How long the last reset took, until that is told.
     layer_reset: Option<Duration>,
+    /// The last program of a session, until that is over.
+    of_session: Option<RunRequest>,
 }
 
 /// What is left undone between two programs of a session.
@@ -253,6 +255,7 @@ impl Resident {
             used_built: used,
             used_leased: used,
             layer_reset: None,
+            of_session: None,
         })
     }
 
@@ -313,18 +316,20 @@ impl Resident {
                 write_files(&self.work, &request.files, &mut payload)
                     .map_err(at("write the run's files"))?;
                 if self.run(&request, attached)? == Afterwards::Keep {
+                    self.of_session = Some(request);
                     return Ok(());
                 }
                 self.reset().map_err(at("reset the slot"))?;
-                if self.launcher.warm_up(&request) {
-                    self.reset().map_err(at("reset the slot after a warm-up"))?;
-                }
-                Ok(())
+                self.warm_up(&request)
             }
             Request::Session(SessionRequest::Forget) => {
                 self.reset().map_err(at("reset the slot after a session"))?;
                 self.footprint.shrink().map_err(at("give memory back"))?;
-                self.send(&Reply::Session(SessionReply::Done), &[])
+                self.send(&Reply::Session(SessionReply::Done), &[])?;
+                match self.of_session.take() {
+                    Some(request) => self.warm_up(&request),
+                    None => Ok(()),
+                }
             }
             Request::Session(request) => self
                 .talking()
@@ -339,6 +344,14 @@ impl Resident {
                 self.prove_clean().map_err(at("reset the slot"))
             }
         }
+    }
+
+    /// Starts the template for runs like this one, where one is wanted, in a clean slot, and leaves it clean.
+    fn warm_up(&mut self, request: &RunRequest) -> Result<(), Fault> {
+        if self.launcher.warm_up(request) {
+            self.reset().map_err(at("reset the slot after a warm-up"))?;
+        }
+        Ok(())
     }
 
     fn talking(&self) -> Talking<'_> {

@@ -105,6 +105,9 @@ pub struct Warmup {
     pub env: Vec<String>,
     /// Modules that are loaded beforehand.
     pub preload: Vec<String>,
+    /// Where they are looked for first: a folder that no run can write to, such as that of the files that
+    /// a lease installs. All leases whose runs are started from here must install the same there.
+    pub folder: Option<String>,
 }
 
 /// A template that waits.
@@ -224,15 +227,18 @@ impl Interpreter {
         let version = program.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let site = folder.join(".local/lib").join(version).join("site-packages");
         std::fs::create_dir_all(&site)?;
-        let modules =
-            self.warmup.preload.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
+        let list = |strings: &mut dyn Iterator<Item = &String>| {
+            strings.map(|string| format!("{string:?}")).collect::<Vec<_>>().join(", ")
+        };
+        let modules = list(&mut self.warmup.preload.iter());
+        let folders = list(&mut self.warmup.folder.iter());
         let machine_code: String =
             template::code().iter().map(|byte| format!("{byte:02x}")).collect();
         let hold_at = site.join("hold.py");
         std::fs::write(&hold_at, HOLD)?;
-        let (modules, allocator) = (modules.join(", "), template::allocator_at());
+        let allocator = template::allocator_at();
         let arguments = format!(
-            "[{modules}], bytes.fromhex({machine_code:?}), {allocator:?}, {BUFFER_BYTES}, \
+            "[{modules}], [{folders}], bytes.fromhex({machine_code:?}), {allocator:?}, {BUFFER_BYTES}, \
              open({hold_at:?}).read()"
         );
         let guarded = format!("try:\n    load({arguments})\n{ELSE_END}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::http::Content;
-use harness::{Client, Service, deadline};
+use harness::{Client, Service, ServiceConfig, deadline};
 use hyper::Method;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         "sessions",
         [
             state_is_kept_and_results_are_rich,
+            a_session_starts_warm_where_another_ended_and_finds_the_same,
             a_cell_streams_what_it_says_as_it_comes,
             a_plot_comes_as_an_image,
             a_shell_keeps_its_state,
@@ -134,7 +135,7 @@ async fn state_is_kept_and_results_are_rich() -> Result<()> {
     let error = &outputs(&reply)[0];
     let trace = error["traceback"].to_string();
     ensure!(reply["status"] == "error" && error["ename"] == "ZeroDivisionError", "{reply}");
-    ensure!(trace.contains("<cell 4>") && !trace.contains("session.py"), "{trace}");
+    ensure!(trace.contains("<cell 4>") && !trace.contains("/box/"), "{trace}");
     let reply =
         session.cell("import subprocess\nsubprocess.run(['echo', 'child'])\ninput()").await?;
     ensure!(outputs(&reply)[0]["text"] == "child\n", "{reply}");
@@ -149,6 +150,40 @@ async fn state_is_kept_and_results_are_rich() -> Result<()> {
 }
 
 /// The cell waits for a file that is put there only after its first words have arrived.
+/// What a session's first cell finds around it, as one text.
+const AROUND: &str = "import os, sys, threading, signal
+main = threading.main_thread()
+print(sorted(globals()), sys.argv, sys.path, sorted(os.environ.items()), sys.flags, os.getcwd())
+print(os.getuid(), os.getppid(), os.getsid(0) == os.getpid() == main.native_id, main is threading.current_thread())
+print([thread.name for thread in threading.enumerate()], sorted(os.listdir('.')), sorted(os.listdir('/tmp')))
+print(sorted(os.listdir('/proc/self/fd')), [signal.getsignal(it) for it in (signal.SIGTERM, signal.SIGPIPE)])
+print(open('/proc/self/cmdline').read().split(chr(0)), os.sched_getaffinity(0) != set(), __name__)";
+
+async fn a_session_starts_warm_where_another_ended_and_finds_the_same() -> Result<()> {
+    let toml = "sessions.open_max = 1\n".to_owned();
+    let service = Service::start_with(ServiceConfig { toml, ..ServiceConfig::default() }).await?;
+    let mut found = Vec::new();
+    for is_warm in ["False", "True", "True"] {
+        let session = python(&service).await?;
+        // What templates load is there, and would not be otherwise.
+        session.expect("import sys; 'bisect' in sys.modules", is_warm).await?;
+        let reply = session.cell(AROUND).await?;
+        ensure!(reply["status"] == "ok", "{reply}");
+        found.push(outputs(&reply)[0]["text"].to_string());
+        session.cell("left = 1; open('left', 'w').close()").await?;
+        // Interrupted and restarted like any other.
+        let code =
+            "import time\ntry:\n  time.sleep(60)\nexcept KeyboardInterrupt:\n  print('told')";
+        let reply = session.execute(&json!({"code": code, "wall_time_ms": 300})).await?;
+        ensure!(outputs(&reply)[0]["text"] == "told\n", "{reply}");
+        session.restart().await?;
+        session.expect("'left' in globals()", "False").await?;
+        session.close().await?;
+    }
+    ensure!(found.iter().all(|text| *text == found[0]), "{found:#?}");
+    service.terminate().await
+}
+
 async fn a_cell_streams_what_it_says_as_it_comes() -> Result<()> {
     let service = Service::start().await?;
     let session = python(&service).await?;

@@ -58,6 +58,7 @@ async fn pool(preload: Option<&[&str]>) -> Result<SlotPool> {
             argv: strings(&ARGV),
             env: strings(&ENV),
             preload: strings(preload),
+            folder: None,
         })
         .into_iter()
         .collect();
@@ -263,7 +264,7 @@ async fn a_command_and_a_module_start_warm() -> Result<()> {
         let mut config = PoolConfig::new(Image::host()?);
         config.slots = std::num::NonZeroUsize::MIN;
         let (preload, env) = (strings(&["fractions"]), strings(&MODULE_ENV));
-        config.warm = vec![Warmup { argv: strings(&argv), env, preload }];
+        config.warm = vec![Warmup { argv: strings(&argv), env, preload, folder: None }];
         let pool = SlotPool::new(config).await?;
         let mut lease = pool.lease().await?;
         let path = RelativePath::new("this_module.py")?;

@@ -26,7 +26,7 @@ pub(super) async fn judge(path: &Path, args: &JudgeArgs) -> Result<End, Failed> 
     let mut config = Config::default();
     config.slots = args.slots.unwrap_or(config.slots);
     let image = sandbox::Image::host().map_err(ours)?;
-    let languages = engine::languages(&image, &engine::store(&config))?;
+    let languages = engine::languages(&image, &engine::store(&config), config.warm_starts)?;
     let tasks = read(path, &languages)?;
     let count = tasks.len();
     let engine = Engine::start(&config).await?;

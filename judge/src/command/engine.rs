@@ -11,10 +11,11 @@ use judge::limits::{COMPILE_LIMITS, VERSION_TIME_MAX};
 use judge::pipeline::{Caches, Judge};
 use judge::plan::warmups;
 use judge::reward_model::RewardModels;
-use judge::session::{Room, SessionMetrics, Sessions};
+use judge::session::{self, Room, SessionMetrics, Sessions};
 use judge::slots::{FairSlots, Places};
 use judge::telemetry::Metrics;
 use sandbox::image::Store;
+use sandbox::warm::Warmup;
 use sandbox::{Image, Limits, OnReset, PoolConfig, RunSpec, SlotPool, WasmPool};
 
 use super::{Failed, ours};
@@ -37,7 +38,7 @@ impl Engine {
             true => (Languages::modules_alone().map_err(ours)?, None, None),
             false => {
                 let image = Image::host().map_err(ours)?;
-                let languages = languages(&image, &store(config))?;
+                let languages = languages(&image, &store(config), config.warm_starts)?;
                 let mut blueprint = blueprint(config, image, &languages);
                 let counted = Arc::clone(&metrics);
                 blueprint.on_reset =
@@ -65,8 +66,9 @@ impl Engine {
         let Some(slots) = NonZeroUsize::new(open_max) else { return Ok(None) };
         // A service of modules alone has none.
         let Some(blueprint) = self.sessions.clone() else { return Ok(None) };
-        let pool =
-            PoolConfig { slots, standing_max: slots, ready: 0, warm: Vec::new(), ..blueprint };
+        let own = own_languages(config, &self.languages);
+        let warm = own.filter_map(|it| session::warmup(&it)).collect();
+        let pool = PoolConfig { slots, standing_max: slots, ready: 0, warm, ..blueprint };
         let pool = SlotPool::new(pool).await.map_err(ours)?;
         let metrics = SessionMetrics::new(self.metrics.registry()).map_err(ours)?;
         Ok(Some(Sessions::new(pool, Room { open_max, memory_bytes_max }, metrics)))
@@ -102,12 +104,17 @@ impl Engine {
     }
 }
 
+/// The languages of slots that name no image, if anything is to be warm in those.
+fn own_languages(config: &Config, languages: &Languages) -> impl Iterator<Item = Arc<Language>> {
+    let own = languages.available().filter(|it| config.warm_starts && it.image.is_none());
+    own.cloned().collect::<Vec<_>>().into_iter()
+}
+
 /// What slots are made of, and in them what is to be warm.
 fn blueprint(config: &Config, image: Image, languages: &Languages) -> PoolConfig {
     let mut pool = PoolConfig::new(image);
     pool.slots = config.slots;
-    let own = languages.available().filter(|it| it.image.is_none());
-    pool.warm = own.flat_map(|it| warmups(it)).collect();
+    pool.warm = own_languages(config, languages).flat_map(|it| warmups(&it)).collect();
     pool.cgroup_parent.clone_from(&config.cgroup_parent);
     if let Some(state_dir) = &config.state_dir {
         pool.state_dir.clone_from(state_dir);
@@ -130,14 +137,16 @@ pub(super) fn store(config: &Config) -> Store {
 }
 
 /// The languages of the machine's own image, and of those in the store. One that cannot be used is
-/// left out, with a word in the log.
-pub(super) fn languages(host: &Image, store: &Store) -> Result<Languages, Failed> {
+/// left out, with a word in the log. `are_warm`: whether their interpreters wait loaded in its slots.
+pub(super) fn languages(host: &Image, store: &Store, are_warm: bool) -> Result<Languages, Failed> {
     let mut languages = Languages::resolve(|path| host.has_executable(path)).map_err(ours)?;
     for manifest in store.list().map_err(ours)? {
         let added = store.image(&manifest.name).map_err(anyhow::Error::new).and_then(|image| {
             let rows = manifest.language_rows.as_deref();
             let warmed = |image: &Image, alone: &Languages| {
-                image.with_warm(alone.available().flat_map(|language| warmups(language)).collect())
+                let warm = |it: &Arc<Language>| warmups(it).into_iter().chain(session::warmup(it));
+                let available = alone.available().filter(|_| are_warm);
+                image.with_warm(available.flat_map(warm).collect::<Vec<Warmup>>())
             };
             languages.add(&image, rows, warmed).map_err(anyhow::Error::new)
         });

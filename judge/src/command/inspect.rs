@@ -11,7 +11,7 @@ use super::{End, Failed, OutputArgs, emit, engine, ours};
 
 pub(super) fn languages(args: &OutputArgs) -> Result<End, Failed> {
     let image = Image::host().map_err(ours)?;
-    let languages = engine::languages(&image, &Store::of_caller())?;
+    let languages = engine::languages(&image, &Store::of_caller(), false)?;
     emit(&if args.json { languages_json(&languages)? } else { languages_table(&languages) })?;
     Ok(End::Good)
 }

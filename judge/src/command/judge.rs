@@ -23,7 +23,8 @@ pub(super) async fn judge(args: &JudgeArgs) -> Result<End, Failed> {
     let testlib = config.read_testlib().map_err(usage)?;
     // What is wrong with the files is said before slots are built.
     let image = sandbox::Image::host().map_err(super::ours)?;
-    let languages = super::engine::languages(&image, &super::engine::store(&config))?;
+    let languages =
+        super::engine::languages(&image, &super::engine::store(&config), config.warm_starts)?;
     let submission = read(args, &languages)?;
     let rules = Rules {
         languages: &languages,

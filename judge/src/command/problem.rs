@@ -13,7 +13,8 @@ use super::{CheckArgs, End, Failed, emit, engine, ours};
 /// Exit code 0 where nothing is wrong, 2 where something is.
 pub(super) fn check(args: &CheckArgs) -> Result<End, Failed> {
     let image = sandbox::Image::host().map_err(ours)?;
-    let languages = engine::languages(&image, &engine::store(&judge::config::Config::default()))?;
+    let languages =
+        engine::languages(&image, &engine::store(&judge::config::Config::default()), true)?;
     let limits_max = &PROGRAM_LIMITS_MAX;
     let context = Context { languages: &languages, limits_max, testlib: None, repositories: None };
     let read = folder::read(&args.path, None).map_err(|error| error.to_string());

@@ -13,10 +13,11 @@ use super::{Config, ConfigError};
 const PREFIX: &str = "ASSAY_";
 const SEPARATOR: &str = "__";
 /// The first parts of keys.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 21] = [
     "listen",
     "slots",
     "wasm_only",
+    "warm_starts",
     "cgroup_parent",
     "state_dir",
     "image_store",

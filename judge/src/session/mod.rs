@@ -28,4 +28,4 @@ pub use metrics::SessionMetrics;
 pub use outputs::Outputs;
 pub use registry::{NotOpened, Room, Sessions, Whose};
 pub use run::{CellRun, CellsRequest, CellsRun, run_cells};
-pub use spec::{OpenError, SessionRules, ValidSession};
+pub use spec::{OpenError, SessionRules, ValidSession, warmup};

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::{Limits as WireLimits, OpenRequest};
 use sandbox::limits::LIMITS_MAX;
-use sandbox::spec::{FileMode, InputFile, RelativePath, SpecError};
+use sandbox::spec::{BOX_DIR, FileMode, InputFile, RelativePath, SpecError};
+use sandbox::warm::Warmup;
 use sandbox::{Image, Limits, RunSpec};
 
 use super::dialogue::{Lines, Protocol, Shell};
@@ -21,6 +22,9 @@ use crate::submission::{SubmissionError, apply, check_limits};
 use crate::tenants::Tenant;
 
 const PYTHON_ENGINE: &str = include_str!("../drivers/session/python.py");
+/// Its name as a module, which a warm interpreter has loaded, and the program that calls it.
+const PYTHON_MODULE: &str = "session_engine";
+const PYTHON_PROGRAM: &str = "import session_engine\nsession_engine.main()\n";
 const KERNEL_ENGINE: &str = include_str!("../drivers/session/kernel.py");
 
 /// Bytes of a kernel's name.
@@ -243,20 +247,30 @@ fn program(
             mode: FileMode::Plain,
         })
     };
-    let (script, file) = match engine {
-        Engine::Python => ("/box/session.py", source("session.py", PYTHON_ENGINE)?),
-        Engine::Kernel(_) => ("/box/kernel.py", source("kernel.py", KERNEL_ENGINE)?),
-        Engine::Bash => {
-            let argv = ["--norc", "--noprofile", "--noediting", "-i"];
-            let argv = std::iter::once(interpreter).chain(argv.map(str::to_owned));
-            return Ok((argv.collect(), Vec::new()));
+    let (arguments, files) = match engine {
+        Engine::Python => {
+            let module = source(&format!("{PYTHON_MODULE}.py"), PYTHON_ENGINE)?;
+            (vec!["/box/session.py"], vec![source("session.py", PYTHON_PROGRAM)?, module])
         }
+        Engine::Kernel(name) => {
+            (vec!["/box/kernel.py", name], vec![source("kernel.py", KERNEL_ENGINE)?])
+        }
+        Engine::Bash => (vec!["--norc", "--noprofile", "--noediting", "-i"], Vec::new()),
     };
-    let mut argv = vec![interpreter, script.to_owned()];
-    if let Engine::Kernel(name) = engine {
-        argv.push(name.clone());
+    let arguments = arguments.into_iter().map(str::to_owned);
+    Ok((std::iter::once(interpreter).chain(arguments).collect(), files))
+}
+
+/// Python sessions of a language that can be started from a warm interpreter: those of Python itself.
+#[must_use]
+pub fn warmup(language: &Language) -> Option<Warmup> {
+    if language.name != "python" || language.warm.is_empty() {
+        return None;
     }
-    Ok((argv, vec![file]))
+    let (argv, _) = program(&Engine::Python, language).ok()?;
+    let preload = language.warm.iter().cloned().chain([PYTHON_MODULE.to_owned()]).collect();
+    let env = variables(&Engine::Python, language);
+    Some(Warmup { argv, env, preload, folder: Some(BOX_DIR.to_owned()) })
 }
 
 /// Where caches and settings go, so that they are not among the files of the session.

@@ -77,7 +77,7 @@ def fill_holes(ctypes, libc):
                 break
 
 
-def load(preload, machine_code, allocator_at, buffer_bytes, hold):
+def load(preload, folders, machine_code, allocator_at, buffer_bytes, hold):
     """Returns what `hold` makes of it: a text of Python whose function `hold_here` is called."""
     import atexit
     import os
@@ -114,8 +114,10 @@ def load(preload, machine_code, allocator_at, buffer_bytes, hold):
     os.register_at_fork = register_here
     # As root of the slot it could write where programs cannot.
     keeps_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.path[:0] = folders
     for name in preload:
         __import__(name)
+    del sys.path[:len(folders)]
     for name, use in FIRST_USES.items():
         if name in sys.modules:
             try:
@@ -124,6 +126,9 @@ def load(preload, machine_code, allocator_at, buffer_bytes, hold):
                 pass
     sys.dont_write_bytecode = keeps_bytecode
     os.register_at_fork = register
+    if "threading" in sys.modules:
+        # It remembers which thread of the system's that is.
+        in_copies.append(sys.modules["threading"].main_thread()._set_native_id)
     if "numpy.random" in sys.modules:
         seed, bytes_of_chance, number = sys.modules["numpy.random"].seed, os.urandom, int.from_bytes
         in_copies.append(lambda: seed(number(bytes_of_chance(4), "little")))

@@ -3,6 +3,9 @@
 A request is a line of JSON on standard input, an answer several on standard output; both are moved
 elsewhere first, so that cells, and the programs that they start, find pipes of ours there. Cells share
 this process and can break it in every way: whoever reads the answers must not believe them.
+
+This is a module, and the program only calls its `main`: so a warm interpreter has it loaded beforehand, and nothing
+in here may depend on the process before that.
 """
 
 import ast
@@ -35,13 +38,8 @@ REPRESENTATIONS = (
     ("application/javascript", "_repr_javascript_"),
 )
 
-MAIN = threading.get_ident()
-PID = os.getpid()
-
-
-# Under numbers that are closed in every program of a cell.
-REQUESTS = os.dup(0)
-ANSWERS = os.dup(1)
+# Known when it starts.
+MAIN = PID = REQUESTS = ANSWERS = PUMP = CELLS = None
 
 
 class Link:
@@ -234,9 +232,6 @@ class Pump(threading.Thread):
             for _ in range(DRAIN_READS):
                 if not self.take(fd):
                     break
-
-
-PUMP = Pump()
 
 
 def wake():
@@ -605,9 +600,6 @@ def leave_out(told, depth=16):
             leave_out(other, depth - 1)
 
 
-CELLS = None
-
-
 def on_interrupt(*_):
     if not LINK.in_cell:
         return
@@ -636,8 +628,6 @@ def requests():
 
 
 def serve():
-    global CELLS
-    CELLS = Cells()
     LINK.frame("ready", {})
     for request in requests():
         try:
@@ -655,11 +645,17 @@ def serve():
 
 
 def main():
+    global MAIN, PID, REQUESTS, ANSWERS, PUMP, CELLS
+    MAIN, PID = threading.get_ident(), os.getpid()
+    # Under numbers that are closed in every program of a cell.
+    REQUESTS, ANSWERS = os.dup(0), os.dup(1)
+    PUMP, CELLS = Pump(), Cells()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     sys.stdout, sys.stderr = Output("stdout", 1), Output("stderr", 2)
-    sys.modules["__session__"] = sys.modules[__name__]
+    # A cell may have a module of that name.
+    sys.modules["__session__"] = sys.modules.pop(__name__)
     sys.meta_path.insert(0, Modules())
     sys.path[0] = ""
     sys.argv = [""]
@@ -667,6 +663,3 @@ def main():
     signal.signal(signal.SIGINT, on_interrupt)
     PUMP.start()
     serve()
-
-
-main()
