@@ -25,6 +25,9 @@ mod dmoj;
 /// What is sent, as the load generator calls it, and how many submissions at least.
 const MIXES: [(&str, usize); 4] =
     [("python-print", 64), ("aplusb-10", 32), ("cpp-10", 8), ("rl-duplicates", 256)];
+/// What is sent once more to a service that starts every program cold: what judging costs beside programs
+/// that cost what they cost elsewhere.
+const COLD: [&str; 2] = ["python-print", "aplusb-10"];
 /// Requests at the same time; the service has as many slots as the machine has processors.
 const CONCURRENCY: usize = 4;
 /// How long each mix is sent, and how long its baseline runs.
@@ -53,21 +56,37 @@ async fn measure() -> Result<Value> {
             _ => None,
         };
         let figure = |name: &str| report[name].as_f64().unwrap_or_default();
-        let cpu = |name: &str| report["cpu"][name].as_f64().unwrap_or_default();
-        let (all, programs) = (cpu("ms_per_submission"), cpu("programs_ms_per_submission"));
+        let cost = Cost::of(&report);
         let entry = json!({
             "per_second": round(figure("per_second")),
             "ratio_to_bare": round(figure("per_second") / bare.per_second),
             "latency_ms": report["latency_ms"],
             "known": report["known"],
-            "cpu_ms_per_submission": round(all),
-            "cpu_ms_of_programs": round(programs),
-            "cpu_overhead": round(all / programs - 1.0),
+            "cpu_ms_per_submission": round(cost.all),
+            "cpu_ms_of_programs": round(cost.programs),
+            "cpu_overhead": round(cost.overhead()),
             "bare_per_second": round(bare.per_second),
             "bare_cpu_ms_per_submission": round(bare.cpu_ms),
             "dmoj_per_second": peer.map(round),
         });
         figures.insert(mix.to_owned(), entry);
+    }
+    service.terminate().await?;
+    let toml = "warm_starts = false\n".to_owned();
+    let config = ServiceConfig { slots, toml, ..ServiceConfig::default() };
+    let service = Service::start_with(config).await?;
+    for mix in COLD {
+        loaded(&service, mix, &["--count", "16"]).await?;
+        let time = format!("{}s", TIME.as_secs());
+        let report = loaded(&service, mix, &["--duration", &time]).await?;
+        let cost = Cost::of(&report);
+        let entry = json!({
+            "per_second": round(report["per_second"].as_f64().unwrap_or_default()),
+            "cpu_ms_per_submission": round(cost.all),
+            "cpu_ms_of_programs": round(cost.programs),
+            "cpu_overhead": round(cost.overhead()),
+        });
+        figures.insert(format!("{mix}, cold"), entry);
     }
     service.terminate().await?;
     Ok(json!({
@@ -77,6 +96,24 @@ async fn measure() -> Result<Value> {
         "figures": figures,
         "machine": support::machine(),
     }))
+}
+
+/// Processor time of one submission, milliseconds.
+struct Cost {
+    all: f64,
+    programs: f64,
+}
+
+impl Cost {
+    fn of(report: &Value) -> Self {
+        let cpu = |name: &str| report["cpu"][name].as_f64().unwrap_or_default();
+        Self { all: cpu("ms_per_submission"), programs: cpu("programs_ms_per_submission") }
+    }
+
+    /// What judging costs on top of the programs, as a share of what they cost.
+    fn overhead(&self) -> f64 {
+        self.all / self.programs - 1.0
+    }
 }
 
 fn round(value: f64) -> f64 {

@@ -34,13 +34,12 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
             a_registry_that_asks_for_an_account_is_answered,
             a_layout_with_a_changed_blob_is_refused,
             lean_is_judged_by_what_a_program_of_its_name_says,
-            a_build_that_is_killed_takes_its_commands_with_it,
         ]
     )
 }
 
 /// Fills a root with a shell of this machine, the libraries that it needs, and a marker.
-fn fill_root(root: &Path, marker: &str) -> Result<()> {
+pub(crate) fn fill_root(root: &Path, marker: &str) -> Result<()> {
     for folder in ["usr/bin", "usr/lib", "etc", "lib64", "data"] {
         fs::create_dir_all(root.join(folder))?;
     }
@@ -66,7 +65,7 @@ fn fill_root(root: &Path, marker: &str) -> Result<()> {
     Ok(())
 }
 
-fn manifest(name: &str, layers: Vec<sandbox::image::store::LayerInfo>) -> Manifest {
+pub(crate) fn manifest(name: &str, layers: Vec<sandbox::image::store::LayerInfo>) -> Manifest {
     Manifest {
         name: name.to_owned(),
         digest: String::new(),
@@ -568,67 +567,4 @@ async fn lean_is_judged_by_what_a_program_of_its_name_says() -> Result<()> {
         ensure!(result["valid"] == true, "{reply}");
     }
     service.terminate().await
-}
-
-/// Processes of this machine whose arguments name `word`.
-fn processes_that_name(word: &str) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let command = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains(word) {
-            found.push(command);
-        }
-    }
-    Ok(found)
-}
-
-/// Killed in the middle of a step, by a signal that nobody can catch: the step ends too, nothing is half
-/// there, and the next build finds the way free.
-async fn a_build_that_is_killed_takes_its_commands_with_it() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (stored, recipes) = (folder.path().join("store"), folder.path().join("recipes"));
-    let writer = Store::at(&stored).write()?;
-    let work = writer.workplace()?;
-    fill_root(work.path(), "lower")?;
-    symlink("bash", work.path().join("usr/bin/sh"))?;
-    fs::create_dir_all(work.path().join("var/lib/dpkg"))?;
-    fs::write(work.path().join("var/lib/dpkg/status"), "")?;
-    let layer = writer.keep(work.path(), &[], Times::Fixed)?;
-    writer.publish(manifest("lower", vec![layer]))?;
-    drop((work, writer));
-
-    let word = format!("step_{}", std::process::id());
-    let recipe = |step: &str| format!("about = \"a test\"\nbase = \"lower\"\npost = [{step:?}]\n");
-    for name in ["lower", "upper"] {
-        fs::create_dir_all(recipes.join(name))?;
-    }
-    fs::write(recipes.join("lower/recipe.toml"), "about = \"there already\"\n")?;
-    let write = |step: &str| fs::write(recipes.join("upper/recipe.toml"), recipe(step));
-    write(&format!("touch /data/half; : {word}; sleep 1000; :"))?;
-    let build = || {
-        let mut command = Command::new(harness::service::executable_beside_us("assay")?);
-        command.args(["image", "build", "upper", "--store"]).arg(&stored);
-        command.arg("--recipes").arg(&recipes).stderr(Stdio::piped());
-        anyhow::Ok(command.spawn()?)
-    };
-    let patience = std::time::Duration::from_secs(30);
-    let running = || processes_that_name(&word).unwrap_or_default();
-    // What starts the step has the same words, and is told of the end a moment later.
-    let is_step = |command: &String| command.starts_with("/bin/sh -euc");
-    let mut child = build()?;
-    let begun = deadline::poll(patience, || running().iter().any(is_step).then_some(())).await;
-    child.kill()?;
-    let output = child.wait_with_output()?;
-    begun.with_context(|| format!("no step ran: {}", String::from_utf8_lossy(&output.stderr)))?;
-    let gone = deadline::poll(patience, || running().is_empty().then_some(())).await;
-    gone.with_context(|| format!("still there: {:?}", running()))?;
-    ensure!(Store::at(&stored).manifest("upper").is_err(), "a half image is there");
-
-    write("touch /data/whole")?;
-    let output = build()?.wait_with_output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let left = fs::read_dir(stored.join("temporary"))?.count();
-    ensure!(left == 0, "{left} left in the folder of what is being made");
-    Ok(())
 }

@@ -10,6 +10,7 @@ mod faults;
 mod formats;
 mod ground;
 mod humaneval;
+mod image_builds;
 mod images;
 mod languages;
 mod load;
@@ -105,6 +106,7 @@ fn trials() -> Result<Vec<Trial>> {
     trials.extend(warm::trials());
     trials.extend(wasm::trials());
     trials.extend(faults::trials());
+    trials.extend(image_builds::trials());
     trials.extend(images::trials());
     trials.extend(reward_models::trials());
     trials.extend(service::trials());

@@ -67,7 +67,6 @@ def shortcut(sys, libc, gc, silent, noticed, exchange):
     loaders = external["SourceFileLoader"], type(None)
     sizes, loaded = (len(interpreter), len(builtins)), len(modules)
     blocks_max = sys.getallocatedblocks() + BLOCKS_MAX
-    large = blocks_max > 2 * BLOCKS_MAX
     audit, blocks, objects = sys.audit, sys.getallocatedblocks, gc.get_objects
     counts, statistics = gc.get_count, gc.get_stats
     full_collections = statistics()[2]["collections"] + 1
@@ -86,8 +85,8 @@ def shortcut(sys, libc, gc, silent, noticed, exchange):
     def may_be_many():
         """Whether the program holds so many objects that they are not to be looked at."""
         young, _, old = counts()
-        # In a large template to count them takes longer than all else here.
-        if large and young < BLOCKS_MAX and not old:
+        # To count them is to walk through all that the template has as well.
+        if young < BLOCKS_MAX and not old:
             if statistics()[2]["collections"] == full_collections:
                 return False
         return blocks() > blocks_max
