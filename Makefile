@@ -73,15 +73,16 @@ tensorboard: libtorch
 		--target .tensorboard tensorboard==2.20.0 protobuf==6.33.6 "numpy<3" absl-py==2.5.1 && \
 		touch .tensorboard/complete; }
 
-# What the tests compile and run inside the sandbox, as Debian packages it: program=package. Rust is
-# not among them: slots show the toolchain that builds Assay itself.
+# What the tests compile and run inside the sandbox, and build an image with, as Debian packages it:
+# program=package. Rust is not among them: slots show the toolchain that builds Assay itself.
 TOOLCHAINS := /usr/bin/python3=python3 /usr/bin/gcc=gcc /usr/bin/g++=g++ /usr/bin/node=nodejs \
 	/usr/bin/javac=default-jdk-headless /usr/bin/go=golang-go /usr/bin/umoci=umoci /usr/bin/skopeo=skopeo \
 	/usr/bin/pytest-3=python3-pytest /usr/share/java/junit4.jar=junit4 \
 	/usr/share/java/junit-jupiter-api.jar=junit5 /usr/bin/buildah=buildah /usr/bin/docker-registry=docker-registry \
 	/usr/bin/chromium=chromium /usr/bin/chromedriver=chromium-driver \
 	/usr/lib/python3/dist-packages/matplotlib=python3-matplotlib \
-	/usr/lib/python3/dist-packages/ipykernel=python3-ipykernel
+	/usr/lib/python3/dist-packages/ipykernel=python3-ipykernel mmdebstrap=mmdebstrap \
+	/usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring
 
 # $(1) needs packages of Debian, $(2): what is looked for=package. Root gets them installed, others are told.
 define debian_packages

@@ -1,21 +1,82 @@
-//! Builds of images that do not come to their end.
+//! Images that are built from recipes: those that are quick, for real, and builds that do not come to their end.
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::deadline;
 use harness::service::executable_beside_us;
+use libtest_mimic::Trial;
 use sandbox::image::Store;
 use sandbox::image::layer::Times;
 
 use crate::images::{fill_root, manifest};
 use crate::{Needs, named};
 
-pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
-    named!(Needs::Slots, "image_builds", [a_build_that_is_killed_takes_its_commands_with_it])
+/// Two builds of two images, from Debian's packages.
+const TIME_MAX: Duration = Duration::from_secs(900);
+/// What a build starts, but for what every Debian system has.
+const BUILDER: &str = "mmdebstrap";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials =
+        named!(Needs::Slots, "image_builds", [a_build_that_is_killed_takes_its_commands_with_it]);
+    trials.push(crate::trial_within(
+        TIME_MAX,
+        "image_builds::two_builds_of_a_recipe_are_alike_and_what_they_hold_works".to_owned(),
+        Needs::Builder,
+        || Box::pin(two_builds_of_a_recipe_are_alike_and_what_they_hold_works()),
+    ));
+    trials
+}
+
+/// What images cannot be built without; `None` where it is there.
+pub(crate) fn missing() -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(BUILDER).is_file());
+    (!is_there).then(|| format!("no {BUILDER}, which `make toolchains` installs"))
+}
+
+/// Runs `assay image` with the recipes that are shipped; what it printed.
+fn assay_image(store: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(executable_beside_us("assay")?)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["image", arguments[0], "--store"])
+        .arg(store)
+        .args(&arguments[1..])
+        .stdin(Stdio::null())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{arguments:?}: {}: {said}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The smallest of the shipped recipes that has one below it.
+async fn two_builds_of_a_recipe_are_alike_and_what_they_hold_works() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut digests = Vec::new();
+    for name in ["one", "other"] {
+        let store = folder.path().join(name);
+        assay_image(&store, &["build", "python"])?;
+        let images = ["base", "python"].map(|image| Store::at(&store).manifest(image));
+        for image in images {
+            digests.push(image?.digest);
+        }
+    }
+    ensure!(digests[..2] == digests[2..], "{digests:?}");
+    let store = folder.path().join("one");
+    assay_image(&store, &["verify"])?;
+    let table = assay_image(&store, &["test", "--table"])?;
+    // Two languages, each with a right and a wrong program.
+    let judged = table.lines().filter(|line| line.contains("accepted")).count();
+    ensure!(judged == 2, "{table}");
+    assay_image(&store, &["rm", "python", "base"])?;
+    let left = fs::read_dir(store.join("layers"))?.count();
+    ensure!(left == 0, "{left} layers are left:\n{}", assay_image(&store, &["list"])?);
+    Ok(())
 }
 
 /// Processes of this machine whose arguments name `word`.
@@ -57,7 +118,7 @@ async fn a_build_that_is_killed_takes_its_commands_with_it() -> Result<()> {
     let build = || {
         let mut command = Command::new(executable_beside_us("assay")?);
         command.args(["image", "build", "upper", "--store"]).arg(&stored);
-        command.arg("--recipes").arg(&recipes).stderr(Stdio::piped());
+        command.arg("--recipes").arg(&recipes).stdout(Stdio::null()).stderr(Stdio::piped());
         anyhow::Ok(command.spawn()?)
     };
     let patience = Duration::from_secs(30);

@@ -68,6 +68,8 @@ enum Needs {
     Slots,
     /// These, and a browser.
     Browser,
+    /// These, what images are built with, and Debian's packages.
+    Builder,
     /// These, and an image that is built on this machine: nobody builds one for a test.
     Image(&'static str),
     /// Nothing but the source tree.
@@ -158,12 +160,16 @@ fn trial_within(
             Some(missing) => (Some(missing), "browser"),
             None => (skip::slots_missing(), "slots"),
         },
+        Needs::Builder => match image_builds::missing() {
+            Some(missing) => (Some(missing), "builder"),
+            None => (skip::slots_missing(), "slots"),
+        },
         Needs::Image(_) => (skip::slots_missing(), "slots"),
         Needs::Source => (None, ""),
     };
     let not_built = match needs {
         Needs::Image(image) if Store::of_caller().manifest(image).is_err() => Some(image),
-        Needs::Image(_) | Needs::Slots | Needs::Browser | Needs::Source => None,
+        Needs::Image(_) | Needs::Slots | Needs::Browser | Needs::Builder | Needs::Source => None,
     };
     let skipped = not_built.is_some() || missing.is_some() && skip::is_allowed(what);
     // The kind stands beside the name of a test that was left out.
