@@ -231,7 +231,9 @@ impl Arithmetic {
         if value.upper().log2().is_some_and(|bits| bits > size) {
             return None;
         }
-        let floor = Float::from_repr(value.middle.clone(), self.context).floor();
+        // All its digits count, also where it has more than results are rounded to.
+        let precision = self.context.precision().max(value.middle.digits());
+        let floor = Float::from_repr(value.middle.clone(), Context::new(precision)).floor();
         let integer = floor.to_int().value();
         if value.radius.is_zero() {
             return Some(integer);
@@ -272,5 +274,15 @@ mod tests {
         let right = number(&arithmetic, 1_000_000_001, 3_000_000_000);
         assert_eq!(arithmetic.sub(&right, &left).unwrap().sign(), Some(Ordering::Greater));
         assert_eq!(arithmetic.sub(&left, &left).unwrap().sign(), None);
+    }
+
+    /// Found by fuzzing: the library checks the precision, in debug builds alone.
+    #[test]
+    fn floor_takes_a_number_of_more_digits_than_results_have() {
+        let wide = number(&Arithmetic::new(200), 10, 3);
+        let arithmetic = Arithmetic::new(20);
+        assert_eq!(arithmetic.floor(&wide), Some(IBig::from(3)));
+        let negative = number(&Arithmetic::new(200), -10, 3);
+        assert_eq!(arithmetic.floor(&negative), Some(IBig::from(-4)));
     }
 }
