@@ -43,8 +43,8 @@ pub enum Problem {
     UnitTests(UnitTestsProblem),
     /// Changes a tree of files so that its tests pass.
     Repository(Box<RepositoryProblem>),
-    /// Another kind.
-    #[serde(skip)]
+    /// Another kind. Of its problem nothing more is known.
+    #[serde(untagged)]
     Unsupported {
         /// Its name.
         kind: String,
@@ -355,6 +355,7 @@ mod tests {
     fn an_unknown_kind_is_told_apart_from_a_broken_problem() {
         let later: Problem = serde_json::from_str(r#"{"kind":"essay","answer":"3"}"#).unwrap();
         assert_eq!(later, Problem::Unsupported { kind: "essay".into() });
+        assert_eq!(serde_json::to_string(&later).unwrap(), r#"{"kind":"essay"}"#);
         let broken = serde_json::from_str::<Problem>(r#"{"kind":"stdio","test":[]}"#);
         assert!(broken.unwrap_err().to_string().contains("unknown field `test`"));
         let missing = serde_json::from_str::<Problem>(r#"{"tests":[]}"#);

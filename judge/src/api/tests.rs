@@ -270,6 +270,12 @@ async fn a_group_sends_its_problem_once_and_gets_its_figures() {
     let twice = json!({"groups": [group(json!({"completions": ["x"]})),
         group(json!({"completions": ["x"]}))]});
     assert_eq!(code_of(&service, twice).await.1, "duplicate_group");
+    // Told as for a submission of its own, and not as too large.
+    let mut unknown = template.clone();
+    unknown["problem"] = json!({"kind": "essay", "length": 3});
+    let one = json!({"group": "h", "submission": unknown, "completions": ["x"]});
+    let one = json!({"groups": [one]});
+    assert_eq!(code_of(&service, one).await, (422, "unknown_problem_kind".to_owned()));
     let mut large = template.clone();
     large["problem"]["tests"][0]["stdin"] = json!("x".repeat(1800));
     let large =
