@@ -137,6 +137,7 @@ fn published(writer: &Writer, name: &str, layers: Vec<LayerInfo>) -> Result<Imag
         user: None,
         languages: Vec::new(),
         language_rows: None,
+        preload: Vec::new(),
         source: "a bench".to_owned(),
         made_in_s: 0,
     })?;

@@ -539,10 +539,16 @@ pub fn warmups(language: &Language) -> Vec<Warmup> {
         .map(|recipe| Warmup {
             argv: recipe.run.iter().map(|argument| names.fill(argument)).collect(),
             env: environment(language),
-            preload: language.warm.clone(),
+            preload: preload(language),
             folder: None,
         })
         .collect()
+}
+
+/// The modules that warm interpreters of a language have loaded.
+pub(crate) fn preload(language: &Language) -> Vec<String> {
+    let of_image = language.image.iter().flat_map(Image::preload);
+    language.warm.iter().chain(of_image).cloned().collect()
 }
 
 /// The whole environment of a program: nothing of ours is inherited. What the image needs replaces what

@@ -108,7 +108,11 @@ async fn a_build_that_is_killed_takes_its_commands_with_it() -> Result<()> {
     drop((work, writer));
 
     let word = format!("step_{}", std::process::id());
-    let recipe = |step: &str| format!("about = \"a test\"\nbase = \"lower\"\npost = [{step:?}]\n");
+    let recipe = |step: &str| {
+        format!(
+            "about = \"a test\"\nbase = \"lower\"\npreload = [\"fractions\"]\npost = [{step:?}]\n"
+        )
+    };
     for name in ["lower", "upper"] {
         fs::create_dir_all(recipes.join(name))?;
     }
@@ -137,6 +141,7 @@ async fn a_build_that_is_killed_takes_its_commands_with_it() -> Result<()> {
     write("touch /data/whole")?;
     let output = build()?.wait_with_output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(Store::at(&stored).image("upper")?.preload() == ["fractions"], "not preloaded");
     let left = fs::read_dir(stored.join("temporary"))?.count();
     ensure!(left == 0, "{left} left in the folder of what is being made");
     Ok(())

@@ -75,6 +75,7 @@ pub(crate) fn manifest(name: &str, layers: Vec<sandbox::image::store::LayerInfo>
         user: None,
         languages: Vec::new(),
         language_rows: None,
+        preload: Vec::new(),
         source: "a test".to_owned(),
         made_in_s: 0,
     }

@@ -16,7 +16,7 @@ use crate::limits::{
     SESSION_IDLE_TIME, SESSION_IDLE_TIME_MAX, SESSION_LIMITS, SESSION_TIME_MIN,
     SESSION_TIME_TO_LIVE, SESSION_TIME_TO_LIVE_MAX,
 };
-use crate::plan::{environment, input_files};
+use crate::plan::{environment, input_files, preload};
 use crate::problem::files::{self, FilesError};
 use crate::submission::{SubmissionError, apply, check_limits};
 use crate::tenants::Tenant;
@@ -268,7 +268,7 @@ pub fn warmup(language: &Language) -> Option<Warmup> {
         return None;
     }
     let (argv, _) = program(&Engine::Python, language).ok()?;
-    let preload = language.warm.iter().cloned().chain([PYTHON_MODULE.to_owned()]).collect();
+    let preload = preload(language).into_iter().chain([PYTHON_MODULE.to_owned()]).collect();
     let env = variables(&Engine::Python, language);
     Some(Warmup { argv, env, preload, folder: Some(BOX_DIR.to_owned()) })
 }

@@ -473,6 +473,12 @@ fn describe(name: &str, recipe: &Recipe, base: Option<&Manifest>, layer: LayerIn
         user: None,
         languages: recipe.languages.clone(),
         language_rows: (!rows.is_empty()).then(|| rows.join("\n")),
+        preload: base
+            .into_iter()
+            .flat_map(|base| &base.preload)
+            .chain(&recipe.preload)
+            .cloned()
+            .collect(),
         source: format!("recipe {name}"),
         made_in_s: 0,
     }

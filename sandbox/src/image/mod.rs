@@ -61,6 +61,7 @@ struct Inner {
     layers: Vec<PathBuf>,
     entries: Vec<Entry>,
     environment: Vec<String>,
+    preload: Vec<String>,
     warm: Vec<Warmup>,
     /// What keeps the store from removing the layers.
     _holds: Arc<Vec<Flock<File>>>,
@@ -81,6 +82,7 @@ impl Image {
             layers: Vec::new(),
             entries,
             environment: Vec::new(),
+            preload: Vec::new(),
             warm: Vec::new(),
             _holds: Arc::default(),
         }))
@@ -93,6 +95,7 @@ impl Image {
             layers,
             entries: host::skeleton(),
             environment: manifest.environment.clone(),
+            preload: manifest.preload.clone(),
             warm: Vec::new(),
             _holds: Arc::new(holds),
         }))
@@ -108,6 +111,7 @@ impl Image {
             layers: inner.layers.clone(),
             entries: inner.entries.clone(),
             environment: inner.environment.clone(),
+            preload: inner.preload.clone(),
             warm,
             _holds: Arc::clone(&inner._holds),
         }))
@@ -129,6 +133,12 @@ impl Image {
     #[must_use]
     pub fn environment(&self) -> &[String] {
         &self.0.environment
+    }
+
+    /// Python modules that its warm interpreters should have loaded.
+    #[must_use]
+    pub fn preload(&self) -> &[String] {
+        &self.0.preload
     }
 
     pub(crate) fn layers(&self) -> &[PathBuf] {

@@ -189,6 +189,7 @@ fn import_from(
         user: execution.user.filter(|it| !it.is_empty()),
         languages: Vec::new(),
         language_rows: None,
+        preload: Vec::new(),
         source: from.to_owned(),
         made_in_s: start.elapsed().as_secs(),
     })

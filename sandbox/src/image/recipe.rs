@@ -52,6 +52,9 @@ pub struct Recipe {
     pub languages: Vec<String>,
     /// Rows for the table of languages, where the built-in ones do not fit.
     pub language_rows: Option<String>,
+    /// Python modules that warm interpreters have loaded, beside those of the image below.
+    #[serde(default)]
+    pub preload: Vec<String>,
     /// Why nobody has built it yet, where that is so.
     pub untested: Option<String>,
 }

@@ -63,6 +63,9 @@ pub struct Manifest {
     /// Rows of a table of languages that the image brings along, in TOML; read by others.
     #[serde(default)]
     pub language_rows: Option<String>,
+    /// Python modules that warm interpreters have loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preload: Vec<String>,
     /// Which recipe, or what else, it was made from.
     pub source: String,
     /// Seconds that making it took.
@@ -89,6 +92,7 @@ impl Manifest {
         for field in [&self.working_directory, &self.user, &self.language_rows] {
             add(field.as_deref().unwrap_or_default());
         }
+        self.preload.iter().for_each(|module| add(module));
         format!("sha256:{}", layer::hex(&hasher.finalize()))
     }
 }
@@ -445,6 +449,7 @@ pub(super) mod tests {
             user: None,
             languages: Vec::new(),
             language_rows: None,
+            preload: Vec::new(),
             source: "a test".to_owned(),
             made_in_s: 0,
         }

@@ -23,6 +23,10 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn check(wire: Submission) {
     let sent = serde_json::to_vec(&wire).expect("a submission can be written");
+    // It learns what it is compared with, which no program is.
+    if holds(&sent, &Secret::new([0xa5; 16])) {
+        return;
+    }
     let again: Submission = body::parse(&sent).expect("what was read can be sent again");
     assert_eq!(again, wire);
     let Ok(groups) = Groups::of(std::slice::from_ref(&wire)) else { return };
