@@ -95,8 +95,8 @@ async fn put(session: &Session, path: &str, content: &str) -> Result<()> {
 
 async fn a_program_is_talked_to_and_interrupted() -> Result<()> {
     // No shell: dash forgets a signal that comes before it runs again after starting a program (vfork).
-    let talker = "import signal, subprocess, sys\n\
-                  signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n\
+    let talker = "import os, signal, subprocess, sys\n\
+                  signal.signal(signal.SIGINT, lambda *_: os.write(1, b'interrupted\\n'))\n\
                   print(input(), flush=True)\n\
                   child = subprocess.Popen(['sleep', '100'])\n\
                   print('sleeps', flush=True)\n\
