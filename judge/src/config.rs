@@ -35,8 +35,9 @@ pub struct Config {
     pub slots: NonZeroUsize,
     /// Whether WebAssembly modules alone are run: for hosts that allow no namespaces. Default false.
     pub wasm_only: bool,
-    /// Whether interpreters wait loaded in the slots, some megabytes for each slot and way of starting them;
-    /// else every run starts cold. Default true.
+    /// Whether interpreters wait loaded in the slots, those of sessions among them; else every run starts
+    /// cold. Each slot has one for each way of starting them that was used there, and each holds the memory of
+    /// what it has loaded, beside what runs and sessions may use. Default true.
     pub warm_starts: bool,
     /// Under which control group the slots' groups are made. Default: the service's own.
     pub cgroup_parent: Option<PathBuf>,

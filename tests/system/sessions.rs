@@ -149,7 +149,6 @@ async fn state_is_kept_and_results_are_rich() -> Result<()> {
     service.terminate().await
 }
 
-/// The cell waits for a file that is put there only after its first words have arrived.
 /// What a session's first cell finds around it, as one text.
 const AROUND: &str = "import os, sys, threading, signal
 main = threading.main_thread()
@@ -184,6 +183,7 @@ async fn a_session_starts_warm_where_another_ended_and_finds_the_same() -> Resul
     service.terminate().await
 }
 
+/// The cell waits for a file that is put there only after its first words have arrived.
 async fn a_cell_streams_what_it_says_as_it_comes() -> Result<()> {
     let service = Service::start().await?;
     let session = python(&service).await?;

@@ -67,7 +67,7 @@ impl Engine {
         // A service of modules alone has none.
         let Some(blueprint) = self.sessions.clone() else { return Ok(None) };
         let own = own_languages(config, &self.languages);
-        let warm = own.filter_map(|it| session::warmup(&it)).collect();
+        let warm = own.filter_map(|it| session::warmup(it)).collect();
         let pool = PoolConfig { slots, standing_max: slots, ready: 0, warm, ..blueprint };
         let pool = SlotPool::new(pool).await.map_err(ours)?;
         let metrics = SessionMetrics::new(self.metrics.registry()).map_err(ours)?;
@@ -105,16 +105,18 @@ impl Engine {
 }
 
 /// The languages of slots that name no image, if anything is to be warm in those.
-fn own_languages(config: &Config, languages: &Languages) -> impl Iterator<Item = Arc<Language>> {
-    let own = languages.available().filter(|it| config.warm_starts && it.image.is_none());
-    own.cloned().collect::<Vec<_>>().into_iter()
+fn own_languages<'a>(
+    config: &'a Config,
+    languages: &'a Languages,
+) -> impl Iterator<Item = &'a Arc<Language>> {
+    languages.available().filter(|it| config.warm_starts && it.image.is_none())
 }
 
 /// What slots are made of, and in them what is to be warm.
 fn blueprint(config: &Config, image: Image, languages: &Languages) -> PoolConfig {
     let mut pool = PoolConfig::new(image);
     pool.slots = config.slots;
-    pool.warm = own_languages(config, languages).flat_map(|it| warmups(&it)).collect();
+    pool.warm = own_languages(config, languages).flat_map(|it| warmups(it)).collect();
     pool.cgroup_parent.clone_from(&config.cgroup_parent);
     if let Some(state_dir) = &config.state_dir {
         pool.state_dir.clone_from(state_dir);

@@ -14,7 +14,7 @@ use super::{CheckArgs, End, Failed, emit, engine, ours};
 pub(super) fn check(args: &CheckArgs) -> Result<End, Failed> {
     let image = sandbox::Image::host().map_err(ours)?;
     let languages =
-        engine::languages(&image, &engine::store(&judge::config::Config::default()), true)?;
+        engine::languages(&image, &engine::store(&judge::config::Config::default()), false)?;
     let limits_max = &PROGRAM_LIMITS_MAX;
     let context = Context { languages: &languages, limits_max, testlib: None, repositories: None };
     let read = folder::read(&args.path, None).map_err(|error| error.to_string());
